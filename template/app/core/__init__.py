@@ -1,0 +1,1 @@
+"""The frame every feature stands on: settings, probes, errors, logs, deadlines."""

@@ -1,0 +1,50 @@
+"""`/health` and `/ready`, answered before the framework sees the request."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core.readiness import Readiness
+
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_RETRY_AFTER = (b"retry-after", b"1")
+
+
+class Probes:
+    """
+    Answer liveness and readiness outside the framework.
+
+    A probe answered here costs a third of a route and is, by its place, exempt from access log,
+    host check and deadline.
+    """
+
+    def __init__(self, app: ASGIApp, readiness: Readiness, root_path: str) -> None:
+        """`root_path` is the prefix that a proxy may leave on the path."""
+        self.app = app
+        self.readiness = readiness
+        self.health_paths = frozenset({"/health", f"{root_path}/health"})
+        self.ready_paths = frozenset({"/ready", f"{root_path}/ready"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a probe, pass everything else on."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path in self.health_paths:
+                await _answer(scope, send, 200, b'{"status":"ok"}')
+                return
+            if path in self.ready_paths:
+                ready, body = await self.readiness.report(scope.get("state", {}))
+                await _answer(scope, send, 200 if ready else 503, body)
+                return
+        await self.app(scope, receive, send)
+
+
+async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
+    headers = [_JSON, _NO_STORE]
+    if scope["method"] not in ("GET", "HEAD"):
+        status, body = 405, b'{"status":"method not allowed"}'
+        headers.append((b"allow", b"GET, HEAD"))
+    elif status == 503:
+        headers.append(_RETRY_AFTER)
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

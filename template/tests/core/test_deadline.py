@@ -1,0 +1,95 @@
+"""The request deadline."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import APIRouter, WebSocket
+from fastapi.testclient import TestClient
+from starlette.responses import StreamingResponse
+
+from app.core.deadline import deadline
+from app.core.http import HttpSettings
+from tests.core.harness import build, client_of
+
+
+def routes(router: APIRouter) -> None:
+    """Be slow in every way."""
+
+    @router.get("/hangs")
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    @router.get("/patient", dependencies=[deadline(5)])
+    async def patient() -> str:
+        await asyncio.sleep(0.2)
+        return "done"
+
+    @router.get("/thread")
+    def thread() -> None:
+        time.sleep(0.3)
+
+    @router.get("/lively")
+    async def lively() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(5):
+                await asyncio.sleep(0.05)
+                yield b"x"
+
+        return StreamingResponse(parts())
+
+    @router.get("/silent")
+    async def silent() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"x"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(parts())
+
+    @router.websocket("/socket")
+    async def socket(connection: WebSocket) -> None:
+        await connection.accept()
+        await asyncio.sleep(0.2)
+        await connection.send_text("still here")
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """Return a service whose budget is a tenth of a second."""
+    return client_of(build(routes=routes, http=HttpSettings(request_seconds=0.1)))
+
+
+@pytest.mark.parametrize("path", ["/hangs", "/thread"])
+def test_no_first_byte_in_time_is_504(client: TestClient, path: str) -> None:
+    """Coroutine or thread, the client gets a problem."""
+    with client:
+        response = client.get(path)
+    assert response.status_code == 504
+    assert response.json()["type"] == "urn:problem-type:deadline-exceeded"
+    assert response.headers["x-request-id"]
+
+
+def test_a_route_may_have_its_own_deadline(client: TestClient) -> None:
+    """A longer one here, and nowhere else."""
+    with client:
+        assert client.get("/patient").json() == "done"
+
+
+def test_a_stream_may_take_longer_than_the_budget(client: TestClient) -> None:
+    """As long as something moves."""
+    with client:
+        assert client.get("/lively").content == b"xxxxx"
+
+
+def test_a_silent_stream_is_cut(client: TestClient, capfd: pytest.CaptureFixture[str]) -> None:
+    """The client must not take the rest for complete, so the response is left incomplete."""
+    with client:
+        client.get("/silent")
+    assert "nothing sent for 0.1 s" in capfd.readouterr().err
+
+
+def test_a_websocket_has_no_deadline(client: TestClient) -> None:
+    """It is meant to stay."""
+    with client, client.websocket_connect("/socket") as socket:
+        assert socket.receive_text() == "still here"
