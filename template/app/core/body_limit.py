@@ -1,5 +1,7 @@
 """The limit on request bodies."""
 
+from collections.abc import Awaitable
+
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import Receive, Scope, Send
 
@@ -14,12 +16,11 @@ class BodyLimit(RequestBodyLimitMiddleware):
     and by requests with a body only.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         """Count the body, unless HTTP/1 says that there is none (RFC 9112, section 6.3)."""
         if scope["type"] == "http" and (
             not scope["http_version"].startswith("1")
             or any(name in _ANNOUNCE_A_BODY for name, _ in scope["headers"])
         ):
-            await super().__call__(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return super().__call__(scope, receive, send)
+        return self.app(scope, receive, send)

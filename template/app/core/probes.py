@@ -1,5 +1,7 @@
 """`/health` and `/ready`, answered before the framework sees the request."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.readiness import Readiness
@@ -24,18 +26,20 @@ class Probes:
         self.health_paths = frozenset({"/health", f"{root_path}/health"})
         self.ready_paths = frozenset({"/ready", f"{root_path}/ready"})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a probe, pass everything else on."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer a probe, pass everything else on; not a coroutine, which saves a frame."""
         if scope["type"] == "http":
             path = scope["path"]
             if path in self.health_paths:
-                await _answer(scope, send, 200, b'{"status":"ok"}')
-                return
+                return _answer(scope, send, 200, b'{"status":"ok"}')
             if path in self.ready_paths:
-                ready, body = await self.readiness.report(scope.get("state", {}))
-                await _answer(scope, send, 200 if ready else 503, body)
-                return
-        await self.app(scope, receive, send)
+                return self.answer_ready(scope, send)
+        return self.app(scope, receive, send)
+
+    async def answer_ready(self, scope: Scope, send: Send) -> None:
+        """Answer with what the checks say."""
+        ready, body = await self.readiness.report(scope.get("state", {}))
+        await _answer(scope, send, 200 if ready else 503, body)
 
 
 async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:

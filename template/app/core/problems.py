@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.request_id import current_request_id
+from app.core.route import route_of
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:problem-type:"
@@ -164,9 +165,10 @@ async def handle_problem(request: Request, error: Problem) -> Response:
 
 async def handle_http_exception(request: Request, error: HTTPException) -> Response:
     """Answer what the framework raised: 404, 405, 413 and the like."""
-    return problem_response(
-        error.status_code, str(error.detail), request.url.path, headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
+    return problem_response(error.status_code, str(error.detail), request.url.path, headers=headers)
 
 
 async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -192,6 +194,16 @@ async def handle_validation_error(request: Request, error: RequestValidationErro
 async def handle_unexpected(request: Request, error: Exception) -> Response:
     """Answer a bug. The frame logs the traceback with the same request id."""
     return problem_response(500, "An unexpected error occurred.", request.url.path)
+
+
+def _allowed_methods(request: Request) -> str:
+    """
+    Name all methods of the path, as RFC 9110 (section 15.5.6) wants.
+
+    The framework names those of the first route that matches the path only.
+    """
+    described = request.app.openapi()["paths"].get(route_of(request.scope), {})
+    return ", ".join(sorted(method.upper() for method in described))
 
 
 def _title(status: int) -> str:

@@ -1,6 +1,6 @@
 """Who the client is, when a proxy stands in between."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
@@ -38,13 +38,13 @@ class ProxyHeaders:
 
         self.look_up = look_up
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Rewrite `client` and `scheme` of the scope, then call the app."""
         if scope["type"] != "lifespan":
             peer = scope.get("client")
             if self.look_up(peer[0])[1] if peer and peer[0] else self.trusts_unix:
                 self.rewrite(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def rewrite(self, scope: Scope) -> None:
         """Believe the forwarding headers of this scope."""

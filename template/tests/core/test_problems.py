@@ -19,6 +19,10 @@ def routes(router: APIRouter) -> None:
     async def conflict() -> None:
         raise Conflict("It is taken.")
 
+    @router.post("/conflict")
+    async def create() -> None:
+        raise AssertionError
+
     @router.get("/unavailable")
     async def unavailable() -> None:
         raise Unavailable("Try later.", retry_after=7)
@@ -75,7 +79,7 @@ def test_an_error_is_a_problem(method: str, path: str, status: int, kind: str) -
 
 def test_headers_of_an_error_are_kept() -> None:
     """`Allow` and `Retry-After` are part of the answer."""
-    assert ask("PUT", "/conflict")[2]["allow"] == "GET"
+    assert ask("PUT", "/conflict")[2]["allow"] == "GET, POST"
     assert ask("GET", "/unavailable")[2]["retry-after"] == "7"
     assert ask("GET", "/plain")[2]["x-kept"] == "1"
 

@@ -1,6 +1,7 @@
 """Who the client is, behind one proxy, several, or none."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -26,8 +27,12 @@ def resolve(
         "client": (peer, 5000) if peer is not None else None,
         "headers": headers,
     }
-    asyncio.run(ProxyHeaders(app, trusted)(scope, nothing, nothing))
+    asyncio.run(_wait(ProxyHeaders(app, trusted)(scope, nothing, nothing)))
     return seen["client"] and seen["client"][0], seen["scheme"]
+
+
+async def _wait(answer: Awaitable[None]) -> None:
+    await answer
 
 
 def forwarded(*hops: str) -> list[tuple[bytes, bytes]]:
