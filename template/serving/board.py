@@ -1,0 +1,55 @@
+"""A board in shared memory: workers write that they serve, the master that it stops."""
+
+import mmap
+
+# The module is imported by the master before it forks, so this memory is the same for all. One byte
+# is written by one process only, and reading a byte cannot tear: no lock is needed.
+_SLOTS = 4094
+_SERVED, _STOPPING = 0, 1
+_FIRST_SLOT = 2
+_board = mmap.mmap(-1, _FIRST_SLOT + _SLOTS)
+
+
+def _slot(age: int) -> int:
+    # gunicorn numbers workers upwards for as long as the master lives: the slots are used in turns.
+    return _FIRST_SLOT + age % _SLOTS
+
+
+def enter(age: int) -> None:
+    """Write down that the worker which gunicorn numbered `age` serves."""
+    _board[_slot(age)] = 1
+    _board[_SERVED] = 1
+
+
+def leave(age: int) -> None:
+    """Write down that it does not any more; for one that never did this is no change."""
+    _board[_slot(age)] = 0
+
+
+def serving() -> int:
+    """Count the workers that serve."""
+    return _board[_FIRST_SLOT:].count(1)
+
+
+def any_has_served() -> bool:
+    """
+    Tell whether any worker of this master has ever served.
+
+    Before, a worker that cannot start means that the service cannot. Afterwards it is an accident,
+    and it must not stop the workers that do serve.
+    """
+    return _board[_SERVED] == 1
+
+
+def stop() -> None:
+    """Write down that the master stops, and with it the service."""
+    _board[_STOPPING] = 1
+
+
+def is_stopping() -> bool:
+    """
+    Tell whether the service stops.
+
+    A worker that is told to stop while this is false is only being replaced.
+    """
+    return _board[_STOPPING] == 1

@@ -1,0 +1,82 @@
+"""What gunicorn calls in the master: the hooks that `gunicorn.conf.py` names."""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
+
+from serving import board, capacity, listener, notify
+from serving.watchdog import Watchdog
+from serving.worker import DrainWorker
+
+
+def on_starting(server: Any) -> None:
+    """Say what was decided, before anything is started."""
+    measured = capacity.measure(os.environ)
+    if measured.workers == server.cfg.workers:
+        server.log.info("%d workers: %s", measured.workers, measured.reason)
+    ignored = listener.ignored_port(os.environ)
+    if ignored:
+        server.log.warning("%s", ignored)
+
+
+def when_ready(server: Any) -> None:
+    """Attach to the two moments in the master's life that gunicorn has no hooks for."""
+    notify.send(f"STATUS=Starting {server.num_workers} workers")
+    server.stop = _telling_stop(server.stop)
+
+    watchdog = Watchdog.wanted(os.environ, server.cfg.timeout)
+    if watchdog is None:
+        return
+    # gunicorn calls this in every round of its loop, at least once a second.
+    look_at_heartbeats = getattr(server, "murder_workers", None)
+    if look_at_heartbeats is None:
+        notify.send("WATCHDOG_USEC=0")
+        server.log.critical("Degraded: this gunicorn has no place to ping the watchdog from; off")
+        return
+
+    def look_and_ping() -> None:
+        look_at_heartbeats()
+        watchdog.check(server)
+
+    server.murder_workers = look_and_ping
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Close what the new worker inherited of its siblings."""
+    for sibling in server.WORKERS.values():
+        if isinstance(sibling, DrainWorker):
+            sibling.autopsy.close()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take a dead worker off the board, and log the traceback it left, if it left one."""
+    if not isinstance(worker, DrainWorker):
+        return
+    board.leave(worker.age)
+    traceback = worker.autopsy.read()
+    worker.autopsy.close()
+    if traceback:
+        log = server.log.error_log
+        event = "Worker (pid %s) was ended while it did this"
+        record = log.makeRecord(log.name, logging.CRITICAL, "", 0, event, (worker.pid,), None)
+        record.exc_text = traceback
+        log.handle(record)
+
+
+def _telling_stop(stop: Callable[..., None]) -> Callable[..., None]:
+    def telling_stop(*args: Any, **kwargs: Any) -> None:
+        # Before any worker hears of it.
+        board.stop()
+        notify.send("STOPPING=1", "STATUS=Draining")
+        while True:
+            try:
+                return stop(*args, **kwargs)
+            except HaltServer:
+                # A second worker that could not start, found while stopping because of the first.
+                # gunicorn 27.0 would end here with a traceback, exit code 1 and workers left over.
+                continue
+
+    return telling_stop

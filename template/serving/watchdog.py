@@ -1,0 +1,73 @@
+"""
+systemd's watchdog: a ping that means that the service works.
+
+The ping is sent by the master, from its own loop, right after gunicorn has looked at the heartbeats
+of the workers. It proves that the process which replaces broken workers does its rounds, and that
+no worker is broken now. (A ping by the workers would go on while the master hangs. A thread in the
+master would go on while its loop hangs, and forking a process that has threads is unsafe.)
+
+WatchdogSec= has to be longer than HEARTBEAT_SECONDS plus the start of a worker: that is how long
+gunicorn needs to notice and replace one, all without a ping.
+"""
+
+import os
+import time
+from typing import Any, Protocol
+
+from serving import notify
+from serving.environment import Environment
+
+
+class Heartbeat(Protocol):
+    """The file whose time a worker sets once a second."""
+
+    def last_update(self) -> float:
+        """Return the time on the monotonic clock; of a worker that still boots, by the calendar."""
+
+
+class Watchdog:
+    """Pings systemd as often as it wants, while all is well."""
+
+    def __init__(self, microseconds: int, heartbeat_seconds: float) -> None:
+        """
+        Create a watchdog that systemd expects to hear from every `microseconds`.
+
+        A worker counts as broken a little before gunicorn kills it, so that the ping pauses for
+        as long as the replacement takes.
+        """
+        # systemd advises half of its time; once more, as gunicorn's rounds take a second.
+        self._interval = microseconds / 1e6 / 4
+        self._silence = heartbeat_seconds * 0.75
+        self._next = 0.0
+
+    @classmethod
+    def wanted(cls, environ: Environment, heartbeat_seconds: float) -> "Watchdog | None":
+        """Create one if systemd asked this process for it (WATCHDOG_USEC, WATCHDOG_PID)."""
+        microseconds = environ.get("WATCHDOG_USEC", "")
+        if not microseconds.isdigit() or not int(microseconds):
+            return None
+        if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+            return None
+        return cls(int(microseconds), heartbeat_seconds)
+
+    def check(self, arbiter: Any) -> None:
+        """Ping if it is time, all workers are there, and each is alive."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        workers = list(arbiter.WORKERS.values())
+        if len(workers) < arbiter.num_workers:
+            return
+        if all(self._is_alive(worker.tmp) for worker in workers):
+            self._next = now + self._interval
+            notify.send("WATCHDOG=1")
+
+    def _is_alive(self, heartbeat: Heartbeat) -> bool:
+        try:
+            beat = heartbeat.last_update()
+        except (OSError, ValueError):
+            return False
+        # Before the first beat the file has the time of its creation, by the calendar: far in the
+        # future of the other clock. A worker may boot for as long as it may be silent.
+        age = time.monotonic() - beat
+        return (age if age >= 0 else time.time() - beat) <= self._silence

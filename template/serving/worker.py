@@ -1,0 +1,135 @@
+"""gunicorn's worker: runs the drain server, and says truthfully whether it serves."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Any, ClassVar
+
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+
+from serving import board, compatibility, notify
+from serving.autopsy import Autopsy
+from serving.budget import Phases
+from serving.front import Announced, Front
+from serving.server import DrainServer
+
+# gunicorn stops the whole service when a worker exits with one of these.
+_HALTING = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
+
+
+class DrainWorker(UvicornWorker):  # type: ignore[misc]
+    """uvicorn under gunicorn, leaving gracefully; see `DrainServer`."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        # The heartbeat is considered once a second; less than that means that none is skipped.
+        "timeout_notify": 0.5,
+        "server_header": False,
+        # The application decides whom to believe, so that it does under every server.
+        "proxy_headers": False,
+        # What uvicorn would find out, had it not our Front to look at.
+        "interface": "asgi3",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Runs in the master, before the fork."""
+        super().__init__(*args, **kwargs)
+        self.autopsy = Autopsy(self.cfg.worker_tmp_dir)
+        self.has_served = False
+        self.phases = Phases.within(self.cfg.graceful_timeout)
+        # gunicorn's graceful_timeout means nothing to uvicorn, which would wait for ever and be
+        # killed before the application's shutdown. (A fraction is fine, whatever the annotation.)
+        self.config.timeout_graceful_shutdown = self.phases.requests
+
+    def init_signals(self) -> None:
+        """Take the signals over from the master's handlers."""
+        super().init_signals()
+        self.autopsy.arm()
+
+    def init_process(self) -> None:
+        """
+        Load the application and serve; the boot guard stands around it.
+
+        A worker that cannot start exits 3 or 4, and gunicorn then stops everything. That is right
+        the first time. Later it would turn one dead worker and a broken file, or a database that is
+        away, into an outage: so this one waits a second and exits 1, to be replaced.
+        """
+        try:
+            super().init_process()
+        except SystemExit as exit_:
+            # Of uvicorn, which has logged why: the lifespan failed.
+            if self.has_served or exit_.code not in _HALTING:
+                raise
+        except Exception as error:
+            if self.has_served:
+                raise
+            message = getattr(error, "operator_message", None)
+            if message is None and isinstance(error, AppImportError):
+                message = str(error)
+            if message is None:
+                self.log.exception("The application cannot be loaded")
+            else:
+                self.log.error("%s", message)
+        else:
+            return
+        if board.any_has_served():
+            self.log.error("This worker cannot start; others could, so another one is tried")
+            time.sleep(1)
+            sys.exit(1)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        front = Front(self.wsgi, os.environ)
+        self.config.app = front
+        self.config.load()
+        problems = compatibility.problems(self.config.http_protocol_class)
+        if problems:
+            self.log.critical(
+                "Degraded to uvicorn's own server: %s. Lost: %s.",
+                "; ".join(problems),
+                compatibility.LOST,
+            )
+            front.app = Announced(front.app, self._serves)
+            super().run()
+            return
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self._drain_serve(front))
+
+    async def _drain_serve(self, front: Front) -> None:
+        server = DrainServer(
+            self.config,
+            front=front,
+            phases=self.phases,
+            master=self.ppid,
+            on_serving=self._serves,
+            on_leaving=self.autopsy.expire,
+            log=self.log.error_log,
+        )
+        # The master passes SIGINT on as SIGQUIT, which uvicorn does not know.
+        signal.signal(signal.SIGQUIT, server.handle_exit)
+        try:
+            # The plain sockets, not gunicorn's wrappers: uvloop trips over those when it closes them.
+            await server.serve(sockets=[getattr(own, "sock", own) for own in self.sockets])
+        except asyncio.CancelledError:
+            if not server.told_to_stop:
+                raise
+            self.log.info("Told to stop before the application had started")
+            return
+        if not server.started and not server.told_to_stop:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def _serves(self) -> None:
+        """Note that this worker serves, and if it is the last of the first ones, tell systemd."""
+        self.has_served = True
+        board.enter(self.age)
+        serving, wanted = board.serving(), self.cfg.workers
+        status = f"STATUS={serving} of {wanted} workers serve"
+        if serving >= wanted:
+            # Repeated whenever a replacement completes the number; systemd takes the first.
+            notify.send("READY=1", status)
+        else:
+            notify.send(status)

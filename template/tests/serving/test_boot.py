@@ -1,0 +1,108 @@
+"""How the service starts, and how it does not."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from tests.serving.conftest import Serve
+from tests.serving.running import Systemd, wait_until
+
+
+def test_ready_is_sent_when_all_workers_serve(
+    serve: Serve, systemd: Systemd, tmp_path: Path
+) -> None:
+    """systemd learns READY=1 from the last worker, and nothing before it serves."""
+    gate = tmp_path / "gate"
+    server = serve(WEB_CONCURRENCY="2", NOTIFY_SOCKET=systemd.address, PROBE_GATE=str(gate))
+    systemd.heard("STATUS=1 of 2 workers serve")
+    assert server.get()[0] == 200
+    assert not systemd.has("READY=1")
+    gate.touch()
+    systemd.heard("READY=1\nSTATUS=2 of 2 workers serve")
+    server.tell(SIGTERM)
+    systemd.heard("STOPPING=1")
+    assert server.ended() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_ready_reaches_the_abstract_namespace(serve: Serve) -> None:
+    """An address that begins with @ is one without a file."""
+    listening = Systemd("@steadfast-test-" + str(time.monotonic_ns()))
+    try:
+        serve(NOTIFY_SOCKET=listening.address).started()
+        listening.heard("READY=1")
+    finally:
+        listening.close()
+
+
+def test_a_broken_first_start_ends_the_service(serve: Serve, systemd: Systemd) -> None:
+    """An application that cannot be imported: exit code 3, a traceback, and no READY=1."""
+    server = serve(WEB_CONCURRENCY="2", PROBE="broken", NOTIFY_SOCKET=systemd.address)
+    assert server.ended() == 3
+    assert "RuntimeError: broken on purpose" in server.log()
+    assert not systemd.has("READY=1")
+
+
+def test_a_failing_lifespan_ends_the_service(serve: Serve) -> None:
+    """So does a lifespan that says it failed."""
+    server = serve(PROBE="fails")
+    assert server.ended() == 3
+    assert "fails on purpose" in server.log()
+
+
+def test_a_message_for_the_operator_comes_without_traceback(serve: Serve) -> None:
+    """An exception with `operator_message` is that message, in one event."""
+    server = serve(PROBE="misconfigured", LOG_FORMAT="json")
+    assert server.ended() == 3
+    assert [event for event in server.events() if event["event"] == "THE_VARIABLE is missing"]
+    assert "Traceback" not in server.log()
+
+
+def test_a_bad_variable_ends_the_start_in_one_line(serve: Serve) -> None:
+    """Nothing is started, and no traceback hides the reason."""
+    server = serve(LAME_DUCK_SECONDS="long")
+    assert server.ended() == 1
+    assert server.log().strip() == "LAME_DUCK_SECONDS='long' is not a number of seconds, 0 or more."
+
+
+def test_a_file_broken_later_does_not_stop_the_others(serve: Serve, tmp_path: Path) -> None:
+    """A killed worker whose replacement cannot start: the others serve, and it heals by itself."""
+    broken = tmp_path / "broken"
+    server = serve(WEB_CONCURRENCY="2", PROBE_BREAK_FILE=str(broken)).started(2)
+    broken.touch()
+    kill(server.workers()[0])
+    server.logged("another one is tried")
+    assert server.get()[0] == 200
+    broken.unlink()
+    server.started(3)
+    assert server.process.poll() is None
+
+
+def test_a_killed_worker_is_replaced(serve: Serve) -> None:
+    """kill -9 costs one worker's connections, for a moment."""
+    server = serve(WEB_CONCURRENCY="2").started(2)
+    kill(server.workers()[0])
+    server.started(3)
+    assert server.get()[0] == 200
+
+
+def test_an_unknown_uvicorn_is_served_by_its_own_means(serve: Serve, systemd: Systemd) -> None:
+    """It says loudly what is lost, serves, and still tells systemd and shuts down in time."""
+    server = serve(PROBE="unknown-uvicorn", LOG_FORMAT="json", NOTIFY_SOCKET=systemd.address)
+    systemd.heard("READY=1")
+    (degraded,) = [event for event in server.events() if event["level"] == "critical"]
+    assert "uvicorn 0.99.0 is not among the tested" in degraded["event"]
+    assert "lame duck" in degraded["event"]
+    assert server.get()[0] == 200
+    server.tell(SIGTERM)
+    assert server.ended() == 0
+    wait_until(lambda: "probe: shut down" in server.log(), "the application's shutdown")
+
+
+def kill(pid: int) -> None:
+    """End a process without warning."""
+    os.kill(pid, SIGKILL)
