@@ -1,0 +1,67 @@
+"""The database as a feature."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypedDict
+
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from app.core.feature import Feature
+from app.database.capacity import report_capacity
+from app.database.development import migrate
+from app.database.errors import handle_database_error, handle_pool_timeout
+from app.database.session import Database
+from app.database.settings import DatabaseSettings
+
+
+class State(TypedDict):
+    """What the lifespan adds to `request.state`."""
+
+    database: Database
+
+
+def database(settings: DatabaseSettings) -> Feature:
+    """Offer `request.state.database`, and sessions by `SessionDep`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        # Starts with the database away as well as with it: readiness tells, requests get 503, and nothing has to be restarted when it
+        # returns.
+        if not settings.is_production:
+            await migrate(settings)
+        # In a thread because it imports the driver; it connects to nothing.
+        database = await asyncio.to_thread(Database, settings)
+        report = asyncio.create_task(report_capacity(database))
+        try:
+            yield {"database": database}
+        finally:
+            report.cancel()
+            with suppress(asyncio.CancelledError):
+                await report
+            await database.close()
+
+    return Feature(
+        name="database",
+        router=APIRouter(lifespan=lifespan),
+        check=check,
+        required=True,
+        exception_handlers={
+            DBAPIError: handle_database_error,
+            TimeoutError: handle_pool_timeout,
+        },
+    )
+
+
+async def check(state: Mapping[str, Any]) -> None:
+    """
+    Ask the database something.
+
+    Through the pool, on purpose: where no connection gets free within the deadline of the check, requests do not get one
+    either.
+    """
+    database: Database = state["database"]
+    async with database.session(read_only=True) as session:
+        await session.execute(text("SELECT 1"))

@@ -1,0 +1,68 @@
+"""Sessions: one per request, committed before the response is sent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import structlog
+from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import HTTPConnection
+
+from app.database.engine import open_engine
+from app.database.settings import DatabaseSettings
+from app.database.sqlite import READ_ONLY
+
+logger = structlog.stdlib.get_logger(__name__)
+
+# Methods that change nothing (RFC 9110). WebSockets have none, and may write.
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+class Database:
+    """The open database of this process; `request.state.database`."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        """Connect to nothing yet: the first session does."""
+        self.settings = settings
+        self.engine = open_engine(settings)
+        self._reading = self.engine.execution_options(**{READ_ONLY: True})
+
+    @asynccontextmanager
+    async def session(self, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:
+        """
+        Open a session around one transaction: committed at the end, rolled back when anything is raised.
+
+        Whatever happens, also when the request is cancelled in the middle of a statement, the connection goes back to
+        the pool without a transaction, or is closed. `read_only` is a promise that SQLite uses to let readers pass the
+        writer; nothing enforces it.
+
+        For use outside a request, and in a response that streams after the session of its request has ended.
+        """
+        engine = self._reading if read_only else self.engine
+        # Objects stay readable after the commit: the response is built from them, and expired ones would need a query.
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            yield session
+            await session.commit()
+
+    async def close(self) -> None:
+        """Close the pool, in at most the time a statement may take."""
+        try:
+            async with asyncio.timeout(self.settings.seconds):
+                await self.engine.dispose()
+        except TimeoutError:
+            logger.warning("the database did not close its connections in time")
+
+
+async def get_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
+    """Open the session of a request."""
+    database: Database = connection.state.database
+    read_only = connection.scope.get("method") in _SAFE_METHODS
+    async with database.session(read_only=read_only) as session:
+        yield session
+
+
+# `scope="function"` ends the session when the endpoint has returned and before the first byte of the response: a client is never told
+# of something that then fails to commit, and a slow client holds no connection.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

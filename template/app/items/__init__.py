@@ -1,0 +1,1 @@
+"""An example of a feature with data. `make drop-example` removes it."""

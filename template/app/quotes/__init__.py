@@ -1,0 +1,1 @@
+"""An example of a feature without data. `make drop-example` removes it."""
