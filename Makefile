@@ -1,0 +1,34 @@
+# Every target calls a script of the same name in scripts/, which works without make too.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format render scatter constraints bench install-tools
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Render the default, boot its production server, show it answering and draining
+	@scripts/demo $(ARGS)
+
+test: ## Run all tests, tier by tier: make test ARGS="render -k database-none"
+	@scripts/test $(ARGS)
+
+lint: ## Check style, formatting and types
+	@scripts/lint
+
+format: ## Format the code and fix what can be fixed
+	@scripts/uv run --frozen ruff check --fix
+	@scripts/uv run --frozen ruff format
+
+render: ## Render the working tree: make render OPTIONS="database=none ci=none" DEST=/tmp/service
+	@scripts/render "$(DEST)" $(OPTIONS)
+
+scatter: ## Print where each option is used in the template
+	@scripts/scatter
+
+constraints: ## Move the set of versions that rendered projects are constrained to
+	@scripts/constraints
+
+bench: ## Measure what a rendered service costs against a bare one
+	@scripts/bench $(ARGS)
+
+install-tools: ## Install the programs that tests and benchmarks use (Debian, Ubuntu; as root)
+	@scripts/install-tools

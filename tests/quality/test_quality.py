@@ -1,0 +1,104 @@
+"""
+A rendered project passes its own checks, in its own environment, as locked and as a user gets it today.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project, Projects
+from tests.support.questions import levels
+from tests.support.stack import Postgres
+from tests.support.variants import Variant, each_value, named, of, variants
+
+CONSTRAINTS = re.compile(r"^constraint-dependencies = \[.*?^\]\n", re.M | re.S)
+DATABASES = [of(database=database) for database in levels()["database"]]
+
+
+@variants(each_value)
+def test_lint(projects: Projects, variant: Variant) -> None:
+    """
+    Style, format and strict types are clean.
+    """
+    projects.render(variant).sync().run("scripts/lint")
+
+
+@variants(each_value)
+def test_suite(projects: Projects, variant: Variant) -> None:
+    """
+    Its own tests pass on the embedded database, and warn of nothing.
+    """
+    projects.render(variant).sync().run("scripts/test", "-q")
+
+
+@pytest.mark.xdist_group("default")
+def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workplace: Path) -> None:
+    """
+    With DATABASE_URL its own tests pass on PostgreSQL, as in its CI, after the migrations have run.
+    """
+    project = projects.render(named("default")).sync().copy(workplace)
+    database = {"DATABASE_URL": postgres.create_database()}
+    project.run("make", "migrate", env=database)
+    project.run("scripts/test", "-q", env=database)
+
+
+@pytest.mark.xdist_group("newest")
+def test_newest_versions(projects: Projects, workplace: Path) -> None:
+    """
+    Without the constraints, as of today: what a dependency released this morning breaks, is seen here.
+    """
+    project = projects.render(named("default")).copy(workplace)
+    text, count = CONSTRAINTS.subn("", project.read("pyproject.toml"))
+    assert count == 1
+    (project / "pyproject.toml").write_text(text)
+    project = Project(project.path, project.variant, environment=workplace / ".venv")
+    project.run("uv", "sync", "--upgrade")
+    project.run("scripts/lint")
+    project.run("scripts/test", "-q")
+
+
+@pytest.mark.parametrize("variant", DATABASES, ids=str)
+def test_example_can_be_dropped(projects: Projects, workplace: Path, variant: Variant) -> None:
+    """
+    `make drop-example` leaves a service that passes everything, and a second run changes nothing.
+    """
+    project = projects.render(variant).sync().copy(workplace)
+    project.run("make", "drop-example")
+    left = project.tree()
+    assert not [path for path in left if re.search(r"\b(items|quotes)\b", path)]
+    project.run("scripts/lint")
+    project.run("scripts/test", "-q")
+    project.run("make", "drop-example")
+    assert project.tree() == left
+
+
+@pytest.mark.xdist_group("default")
+def test_hooks(projects: Projects, workplace: Path) -> None:
+    """
+    The pre-commit hooks find nothing in a fresh project, and do find a conflict marker.
+    """
+    project = projects.render(named("default")).sync().copy(workplace)
+    for command in (["init", "-q"], ["add", "-A"]):
+        project.run("git", *command)
+    hooks = ("uv", "tool", "run", "pre-commit", "run", "--all-files")
+    project.run(*hooks)
+    (project / "README.md").write_text("<<<<<<< before updating\n")
+    done = project.run(*hooks, check=False)
+    assert done.returncode
+    assert "no conflict markers" in done.stdout
+
+
+@pytest.mark.xdist_group("default")
+def test_ci_refuses_a_stale_lock(projects: Projects, workplace: Path) -> None:
+    """
+    `make ci` stops when uv.lock does not say what pyproject.toml does.
+    """
+    project = projects.render(named("default")).sync().copy(workplace)
+    text = project.read("pyproject.toml").replace('"anyio>=', '"idna>=3",\n    "anyio>=')
+    (project / "pyproject.toml").write_text(text)
+    done = project.run("scripts/ci", check=False)
+    assert done.returncode
+    assert "lock" in done.stdout.lower()

@@ -1,0 +1,201 @@
+"""
+What may be typed: awkward text is refused with a message that says what to type, or shown as typed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import questions
+from tests.support.project import Projects, render
+from tests.support.variants import Variant
+
+EXAMPLE = "For example: my-service"
+TAKEN = "This name is taken"
+ONE_LINE = "Type one line of printable text"
+
+REFUSED = [
+    *(
+        ("project_slug", text, EXAMPLE)
+        for text in (
+            "",
+            " ",
+            "9lives",
+            "-shop",
+            "shop-",
+            "my--shop",
+            "My-Shop",
+            "my_shop",
+            "my shop",
+            "my.shop",
+            'my"shop',
+            "my'shop",
+            "café",
+            "магазин",
+            "shop🚀",
+            "shop\n",
+            "shop\nevil: true",
+            "{{ shop }}",
+            "${shop}",
+            "shop%i",
+            "../shop",
+            "a" * 32,
+            "a" * 200,
+        )
+    ),
+    *(
+        ("project_slug", text, TAKEN)
+        for text in (
+            "class",
+            "match",
+            "json",
+            "asyncio",
+            "site",
+            "con",
+            "nul",
+            "aux",
+            "prn",
+            "com1",
+            "lpt9",
+            "root",
+            "www-data",
+            "postgres",
+            "fastapi",
+            "uvicorn-worker",
+            "app",
+            "serving",
+            "localhost",
+        )
+    ),
+    ("project_name", "", "for example: My Service"),
+    ("project_name", "   ", "for example: My Service"),
+    ("project_name", "a" * 101, "At most 100"),
+    ("project_name", "My\nService", ONE_LINE),
+    ("project_name", "My\tService", ONE_LINE),
+    ("project_name", "My\x00Service", ONE_LINE),
+    ("project_name", "My\x7fService", ONE_LINE),
+    ("project_name", "My\u2028Service", ONE_LINE),
+    ("project_name", "My \u202eecivreS", ONE_LINE),
+    ("project_name", " My Service", "Remove the spaces"),
+    ("description", "", "Say in a few words"),
+    ("description", "a" * 201, "At most 200"),
+    ("description", "a\r\nb", ONE_LINE),
+    ("database", "mysql", "is not in"),
+    ("database", "PostgreSQL", "is not in"),
+    ("ci", "jenkins", "is not in"),
+    ("python_version", "3.10", "is not in"),
+    *(("request_budget", text, "from 6 to 600") for text in ("5", "601", "30s", "1.5", "-30", "٣٠", "030", "30\n", "")),
+    *(("body_limit", text, "for example: 5 MiB") for text in ("0", "1023", "5 MB", "2048 MiB", "-1", "1e6", "5MiB\n")),
+]
+
+#: Text that has to come out as it went in: for people, TOML, YAML, Jinja, Python, shells and printf it looks special.
+AWKWARD = [
+    'Bob\'s "Shop" \\ Ünïcode',
+    "Rocket 🚀 & Söhne",
+    "{{ 1 + 1 }}",
+    "# {% if x %}",
+    "{% raw %}",
+    "yes",
+    "null",
+    "1e3",
+    "- a: [b]",
+    "100 % of ${HOME} `id` $(id) %s %i",
+    "#!/bin/sh",
+    "'''triple\"\"\"",
+    "магазин 店",
+    "<script>alert(1)</script>",
+    "x" * 100,
+]
+
+
+@pytest.mark.parametrize(("question", "text", "message"), REFUSED)
+def test_refused(question: str, text: str, message: str) -> None:
+    """
+    A bad answer is refused, and the message says what to type instead.
+    """
+    with pytest.raises(questions.InvalidAnswer, match=message):
+        questions.evaluate({question: text})
+
+
+def test_copier_refuses_likewise(projects: Projects, tmp_path: Path) -> None:
+    """
+    The refusal is Copier's too, and nothing is rendered.
+    """
+    with pytest.raises(ValueError, match=TAKEN):
+        render(projects.source, tmp_path / "out", {"project_slug": "class"})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("My Service", "my-service"),
+        ("  Übergrößen-Träger GmbH ", "uebergroessen-traeger-gmbh"),
+        ("Crème Brûlée", "creme-brulee"),
+        ("Bob's Shop", "bobs-shop"),
+        ("3 Musketeers", "musketeers"),
+        ("Class", "class-service"),
+        ("JSON", "json-service"),
+        ("магазин", "my-service"),
+        ("🚀", "my-service"),
+        ("123", "my-service"),
+        ("a" * 100, "a" * 31),
+        ("abcdefghij klmnopqrst uvwxyzabc defg", "abcdefghij-klmnopqrst-uvwxyzabc"),
+    ],
+)
+def test_the_slug_follows_from_the_name(name: str, slug: str) -> None:
+    """
+    Whatever the name is, its slug is one that is accepted, so `--defaults` works with any name.
+    """
+    assert questions.evaluate({"project_name": name.strip()})["project_slug"] == slug
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_text_comes_out_as_typed(projects: Projects, text: str) -> None:
+    """
+    A name that is accepted is shown as typed: in the metadata, the API's title, the README and the stored answers.
+    """
+    project = projects.render(Variant("awkward", {"project_name": text, "description": f"{text} & more"}))
+    assert tomllib.loads(project.read("pyproject.toml"))["project"]["description"] == f"{text} & more"
+    stored = yaml.safe_load(project.read(".copier-answers.yml"))
+    assert (stored["project_name"], stored["description"]) == (text, f"{text} & more")
+    assert f"> {text}: {text} & more\n" in project.read("README.md")
+    assert shown(project.read("app/settings.py")) == [text, f"{text} & more"]
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", "--no-cache", "."],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def shown(settings: str) -> list[str]:
+    """
+    What the properties `name` and `description` of ServiceSettings return.
+    """
+    import ast
+
+    found = {}
+    for node in ast.walk(ast.parse(settings)):
+        if isinstance(node, ast.FunctionDef) and node.name in {"name", "description"}:
+            returned = node.body[-1]
+            assert isinstance(returned, ast.Return)
+            assert returned.value is not None
+            found[node.name] = ast.literal_eval(returned.value)
+    return [found["name"], found["description"]]
+
+
+def test_sizes_may_be_written_as_people_do() -> None:
+    """
+    The same limit in bytes, KiB and MiB, with and without a space.
+    """
+    for text in ("5242880", "5 MiB", "5MiB", "5120 KiB"):
+        assert questions.evaluate({"body_limit": text})["body_limit_bytes"] == 5242880, json.dumps(text)

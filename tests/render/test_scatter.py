@@ -1,0 +1,39 @@
+"""
+The scatter budget: an option is a unit that can be pointed at.
+"""
+
+from __future__ import annotations
+
+from tests.support import scatter
+
+
+def test_options_stay_in_few_files() -> None:
+    """
+    Each option is used in its feature document, the seams and files of its own: six at most.
+    """
+    worst = [row for row in scatter.table() if len(row.files) > scatter.FILES]
+    assert not worst, f"\n{scatter.printed()}"
+
+
+def test_guards_are_rare() -> None:
+    """
+    Rendered files read as if written by hand: a block tag every forty lines at most.
+    """
+    lines, tags = scatter.density()
+    assert lines >= 40 * tags, f"\n{scatter.printed()}"
+
+
+def test_every_option_has_an_effect() -> None:
+    """
+    A question that changes nothing would be a lie.
+    """
+    from tests.support import questions
+
+    owning = {
+        option
+        for option, names in scatter.options().items()
+        for entries in questions.documents().values()
+        if any(scatter.mentions(entry, names) for entry in entries.get("_exclude", []))
+    }
+    inert = [row.option for row in scatter.table() if not row.guards and not row.values and row.option not in owning]
+    assert not inert

@@ -1,0 +1,165 @@
+"""
+Where each option is used in the template: the scatter table, and its budget.
+
+An option is a question together with the facts of its feature document. `make scatter` prints the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.support import questions
+
+TEMPLATE = questions.ROOT / "template"
+#: Files an option may be used in, its feature document included.
+FILES = 6
+#: The files that hold guards. Everything else is whole: present or absent.
+SEAMS = (
+    ".env.example.jinja",
+    "app/main.py.jinja",
+    "app/settings.py.jinja",
+    "pyproject.toml.jinja",
+)
+#: How many there may be.
+SEAM_LIMIT = 10
+#: The answers of this document may be used anywhere.
+EXEMPT = "identity"
+
+_GUARD = re.compile(r"# \{%.*?%\}", re.S)
+_VALUE = re.compile(r"\{\{.*?\}\}", re.S)
+_TEXT = re.compile(r'"[^"]*"|\'[^\']*\'')
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One option: where it is used, and how often.
+    """
+
+    option: str
+    files: tuple[str, ...]
+    guards: int
+    values: int
+
+
+@cache
+def templated() -> Mapping[str, str]:
+    """
+    The text of every file that is rendered and not merely copied, by its path in template/.
+    """
+    return {
+        path.relative_to(TEMPLATE).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(TEMPLATE.rglob("*.jinja"))
+    }
+
+
+def guards(text: str) -> list[str]:
+    return _GUARD.findall(text)
+
+
+def values(text: str) -> list[str]:
+    return _VALUE.findall(text)
+
+
+def mentions(expression: str, names: Iterable[str]) -> bool:
+    """
+    Whether an expression uses one of the names; texts within it do not count.
+    """
+    bare = _TEXT.sub("", expression)
+    return any(re.search(rf"\b{name}\b", bare) for name in names)
+
+
+def expressions(entry: object) -> list[str]:
+    """
+    Every Jinja expression and guard in a part of a feature document.
+    """
+    if isinstance(entry, str):
+        return guards(entry) + values(entry)
+    if isinstance(entry, Mapping):
+        entry = list(entry.values())
+    return [found for part in entry for found in expressions(part)] if isinstance(entry, list) else []
+
+
+def options() -> Mapping[str, tuple[str, ...]]:
+    """
+    Each option with the names that stand for it in templates: itself, and the facts derived from it.
+
+    A fact belongs to the questions its default names, directly or through other facts; constants belong to none.
+    """
+    found: dict[str, set[str]] = {}
+    origins: dict[str, set[str]] = {}
+    for question in questions.questions():
+        if question.document == EXEMPT:
+            continue
+        if not question.is_fact:
+            origins[question.name] = {question.name}
+            found[question.name] = {question.name}
+            continue
+        default = str(question.spec["default"])
+        owners = {o for name, of in origins.items() if mentions(default, [name]) for o in of}
+        origins[question.name] = owners
+        for owner in owners:
+            found[owner].add(question.name)
+    return {option: tuple(sorted(names)) for option, names in found.items()}
+
+
+def table() -> list[Row]:
+    """
+    One row per option, the most scattered first.
+    """
+    rows = []
+    for option, names in options().items():
+        document = next(q.document for q in questions.questions() if q.name == option)
+        files = [f"features/{document}.yml"]
+        # A feature may name another one in what it owns.
+        files += [
+            f"features/{other}.yml"
+            for other, entries in questions.documents().items()
+            if other != document and any(mentions(found, names) for found in expressions(entries))
+        ]
+        guarded = valued = 0
+        for path, text in templated().items():
+            in_guards = sum(mentions(guard, names) for guard in guards(text))
+            in_values = sum(mentions(value, names) for value in values(text))
+            guarded += in_guards
+            valued += in_values
+            if in_guards or in_values:
+                files.append(path)
+        rows.append(Row(option, tuple(files), guarded, valued))
+    return sorted(rows, key=lambda row: (-len(row.files), row.option))
+
+
+def density() -> tuple[int, int]:
+    """
+    Lines in template/, and block tags among them.
+    """
+    paths = [path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+    return lines, sum(len(guards(text)) for text in templated().values())
+
+
+def printed() -> str:
+    """
+    The table as text.
+    """
+    lines, tags = density()
+    out = ["option           files  guards  values  where"]
+    for row in table():
+        out.append(
+            f"{row.option:<16} {len(row.files):5}  {row.guards:6}  {row.values:6}  {' '.join(map(_short, row.files))}"
+        )
+    out.append(f"\nseams: {len(SEAMS)} of at most {SEAM_LIMIT}: {' '.join(SEAMS)}")
+    out.append(f"a block tag every {lines // max(tags, 1)} lines ({tags} in {lines})")
+    return "\n".join(out)
+
+
+def _short(path: str) -> str:
+    return str(Path(path)).removesuffix(".jinja")
+
+
+if __name__ == "__main__":
+    print(printed())
