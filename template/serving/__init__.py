@@ -1,6 +1,6 @@
 """
 How the service is served: what gunicorn and uvicorn do not do by themselves.
 
-`gunicorn.conf.py` in the project root is the place to start reading, docs of each number included.
-Nothing here imports the application, and the application imports nothing from here.
+Start reading in `gunicorn.conf.py` in the project root, where every number has its reason. Nothing
+here imports the application, and the application imports nothing from here.
 """

@@ -38,7 +38,8 @@ def problems(protocol: type[asyncio.Protocol]) -> list[str]:
         "uvicorn.Server", {"should_exit", "started", "server_state"} - _attributes(Server)
     )
     found += _missing(
-        "ServerState", {"connections", "tasks", "default_headers"} - _attributes(ServerState)
+        "ServerState",
+        {"connections", "tasks", "default_headers", "total_requests"} - _attributes(ServerState),
     )
     found += _missing(protocol.__name__, {"cycle", "transport"} - _attributes(protocol))
     cycle = getattr(sys.modules[protocol.__module__], "RequestResponseCycle", object)

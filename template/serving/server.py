@@ -52,6 +52,8 @@ class DrainServer(Server):
         master: int,
         on_serving: Callable[[], None],
         on_leaving: Callable[[float], None],
+        recycle_after: int,
+        may_recycle: Callable[[], bool],
         log: Logger,
     ) -> None:
         """
@@ -59,6 +61,7 @@ class DrainServer(Server):
 
         `master` is the process id whose death ends this one. `on_serving` is called when the
         application has started, `on_leaving` with the seconds left to the process when it drains.
+        After `recycle_after` requests it leaves as soon as `may_recycle` agrees.
         """
         super().__init__(config)
         self.quick = False
@@ -68,6 +71,8 @@ class DrainServer(Server):
         self._master = master
         self._on_serving = on_serving
         self._on_leaving = on_leaving
+        self._recycle_after = recycle_after
+        self._may_recycle = may_recycle
         self._log = log
         self._starting: asyncio.Task[None] | None = None
         self._accept_until = 0.0
@@ -117,12 +122,14 @@ class DrainServer(Server):
             self.should_exit = True
         if self.told_to_stop and time.monotonic() >= self._accept_until:
             self.should_exit = True
+        worn_out = self.server_state.total_requests >= self._recycle_after
+        if worn_out and not self.should_exit and self._may_recycle():
+            self._log.info("Recycled after %d requests", self.server_state.total_requests)
+            self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop accepting, drain, and shut the application down, all within the time given."""
-        # A recycle comes here without a signal. Setting this keeps on_tick from saying so again.
-        self.should_exit = True
         if not self.told_to_stop:
             self._allow(self._phases.graceful)
         for server in self.servers:

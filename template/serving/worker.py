@@ -100,6 +100,8 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
             runner.run(self._drain_serve(front))
 
     async def _drain_serve(self, front: Front) -> None:
+        # uvicorn would recycle whenever the number is reached; see _may_recycle.
+        self.config.limit_max_requests = None
         server = DrainServer(
             self.config,
             front=front,
@@ -107,6 +109,8 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
             master=self.ppid,
             on_serving=self._serves,
             on_leaving=self.autopsy.expire,
+            recycle_after=self.max_requests,
+            may_recycle=self._may_recycle,
             log=self.log.error_log,
         )
         # The master passes SIGINT on as SIGQUIT, which uvicorn does not know.
@@ -133,3 +137,15 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
             notify.send("READY=1", status)
         else:
             notify.send(status)
+
+    def _may_recycle(self) -> bool:
+        """
+        Let workers go one after the other: not while another one is missing.
+
+        Under an even load they would all reach their number at about the same time, and clients
+        would wait until the first replacement has started.
+        """
+        if board.serving() < self.cfg.workers:
+            return False
+        board.leave(self.age)
+        return True

@@ -59,6 +59,7 @@ async def app(scope: MutableMapping[str, Any], receive: Any, send: Send) -> None
         return
     seconds = float(parse_qs(scope["query_string"].decode()).get("seconds", ["0"])[0])
     if scope["path"] == "/slow":
+        say("began")
         await asyncio.sleep(seconds)
     elif scope["path"] == "/block":
         block(seconds)

@@ -64,7 +64,8 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        # PermissionError is what macOS says of a group of zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
         # pytest shows it when the test has failed.

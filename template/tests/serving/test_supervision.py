@@ -28,7 +28,8 @@ def test_a_slow_request_is_not_a_blocked_loop(serve: Serve) -> None:
     server = serve(REQUEST_SECONDS="6", MAX_REQUESTS="1", HEARTBEAT_SECONDS="3").started()
     with contextlib.closing(server.connect()) as slow:
         slow.request("GET", "/slow?seconds=4.8")
-        wait_until(lambda: server.get()[0] == 200 and "request limit" in server.log(), "a recycle")
+        server.logged("probe: began")
+        wait_until(lambda: server.get()[0] == 200 and "Recycled after" in server.log(), "a recycle")
         assert slow.getresponse().status == 200
     assert "WORKER TIMEOUT" not in server.log()
 
