@@ -9,7 +9,7 @@ from app.database.backends import APPLICATION_NAME
 from app.database.settings import DatabaseSettings
 
 # Half an hour. Long-lived connections collect memory on the server, stick to the old primary after a failover, and outlive a
-# changed password; firewalls forget idle ones without telling, and pre-ping then waits a full time-out to find that out.
+# changed password; firewalls forget idle ones without telling, and whoever uses one then waits a full time-out to find that out.
 RECYCLE_SECONDS = 1800
 
 
@@ -22,9 +22,6 @@ def open_engine(settings: DatabaseSettings) -> AsyncEngine:
         max_overflow=settings.max_overflow,
         # A request that waits longer for a connection is answered 503 instead of piling up.
         pool_timeout=settings.seconds,
-        # Ask a connection whether it is alive before a request depends on it: after a restart of the database the first requests
-        # get fresh connections instead of errors. Costs one round trip.
-        pool_pre_ping=True,
         pool_recycle=RECYCLE_SECONDS,
     )
 

@@ -1,10 +1,12 @@
 """PostgreSQL through asyncpg."""
 
+import time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 from app.database.backend import Backend, Condition
 
@@ -31,6 +33,10 @@ _CACHE_SIZES = ("statement_cache_size", "prepared_statement_cache_size")
 _UNAVAILABLE_CLASSES = ("08", "28", "3D", "53", "57", "58", "40")
 _UNAVAILABLE_CODES = ("55P03", "25006")  # a lock was not granted in time · a standby, read-only
 _CONFLICT_CODES = ("23505", "23503", "23P01")  # unique · foreign key · exclusion
+
+# How long a connection that worked is trusted. What can go wrong within a second without the connection being closed, a cable, is
+# no more likely than during the request itself.
+TRUST_SECONDS = 1
 
 # Any number that no other user of advisory locks in this database has: the letters "migrate".
 _MIGRATION_LOCK = int.from_bytes(b"migrate")
@@ -94,7 +100,12 @@ class Postgresql(Backend):
                 return None
             # Nobody knows what the server still does on this connection.
             context.is_disconnect = True
-            return _operational_error(context.dialect, error)
+            # What a handler returns is raised as it is: SQLAlchemy wraps only errors of the driver.
+            original = _operational_error(context.dialect, error)
+            return OperationalError(context.statement, None, original, connection_invalidated=True)
+
+        if seconds:
+            _ask_before_use(engine)
 
     def condition(self, error: BaseException) -> Condition | None:
         """Classify by SQLSTATE."""
@@ -144,8 +155,34 @@ class Postgresql(Backend):
         connection.exec_driver_sql("SET lock_timeout = '5s'")
 
 
+def _ask_before_use(engine: Engine) -> None:
+    """
+    Ask an idle connection whether it is alive before a request depends on it.
+
+    After a restart of the database requests get fresh connections instead of errors. SQLAlchemy's own `pool_pre_ping` asks
+    every time, which costs three round trips per request, and lets a time-out pass as an error that is not the database's.
+    """
+
+    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "checkin")
+    def remember(connection: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: Any, proxy: Any) -> None:
+        # The event loop has noticed if the server closed it.
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+        if time.monotonic() - record.info["used"] < TRUST_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except (OSError, engine.dialect.loaded_dbapi.Error) as error:
+            raise InvalidatePoolError from error
+
+
 def _operational_error(dialect: Dialect, error: OSError) -> Exception:
-    """Build an error of the driver's own family, which SQLAlchemy wraps like any other."""
+    """Build an error of the driver's own family."""
     text = "timed out" if isinstance(error, TimeoutError) else str(error)
     translated: Exception = dialect.loaded_dbapi.OperationalError(text)
     translated.is_outage = True  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from tests.core.harness import build, client_of, dependency, works
 async def refuses(state: Mapping[str, Any]) -> None:
     """Fail as a driver does, with the cause inside and an address in the text."""
     try:
-        raise ConnectionRefusedError("postgres://user:secret@db")
+        raise ConnectionRefusedError("server://user:secret@db")
     except OSError as error:
         raise RuntimeError("cannot connect") from error
 

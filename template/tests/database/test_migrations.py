@@ -1,34 +1,61 @@
 """Migrations, against the database of the tests."""
 
-import os
+import multiprocessing
 import shutil
-import subprocess
-import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from app.database.settings import PROJECT
 from tests.fixtures.database import alembic_config, run_sql
 
-BROKEN = '''
-"""Fails half-way."""
+MIGRATION = """
+import time
 
 from alembic import op
 
-revision = "broken"
+revision = "extra"
 down_revision = {head!r}
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("CREATE TABLE half (n INTEGER)")
-    op.execute("SELECT nonsense")
-'''
+    time.sleep({seconds})
+    op.execute("CREATE TABLE extra (n INTEGER)")
+    op.execute("{statement}")
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE extra")
+"""
+
+
+def config_with_one_more(
+    url: str, directory: Path, statement: str = "SELECT 1", seconds: float = 0
+) -> Config:
+    """Return a configuration with another migration after ours, which takes a while."""
+    config = alembic_config(url)
+    head = ScriptDirectory.from_config(config).get_current_head()
+    for path in (PROJECT / "migrations" / "versions").glob("*.py"):
+        shutil.copy(path, directory)
+    source = MIGRATION.format(head=head, seconds=seconds, statement=statement)
+    (directory / "extra.py").write_text(source)
+    config.set_main_option("version_locations", str(directory))
+    return config
+
+
+def upgrade(url: str, directory: str, barrier: Barrier) -> None:
+    """Migrate in a process of its own, when the others are ready too."""
+    config = alembic_config(url)
+    config.set_main_option("version_locations", directory)
+    barrier.wait(60)
+    command.upgrade(config, "head")
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
@@ -44,33 +71,26 @@ def test_down_and_up_again(database_url: str) -> None:
     command.check(config)
 
 
-def test_two_at_once(database_url: str) -> None:
-    """Of deploys that migrate at the same time each waits for the others."""
-    command.downgrade(alembic_config(database_url), "base")
+def test_several_at_once(database_url: str, tmp_path: Path) -> None:
+    """Of deploys that migrate at the same moment each waits for the others."""
+    config = config_with_one_more(database_url, tmp_path, seconds=0.3)
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
     deploys = [
-        subprocess.Popen(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=PROJECT,
-            env=os.environ | {"DATABASE_URL": database_url},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
+        spawn.Process(target=upgrade, args=(database_url, str(tmp_path), barrier)) for _ in range(2)
     ]
-    said = [deploy.communicate(timeout=60)[1] for deploy in deploys]
-    assert [deploy.returncode for deploy in deploys] == [0, 0, 0], said
-    command.check(alembic_config(database_url))
+    for deploy in deploys:
+        deploy.start()
+    for deploy in deploys:
+        deploy.join(60)
+    assert [deploy.exitcode for deploy in deploys] == [0, 0]
+    command.downgrade(config, "-1")
 
 
 def test_a_failed_migration_leaves_nothing(database_url: str, tmp_path: Path) -> None:
     """What a failed migration had done is undone."""
-    config = alembic_config(database_url)
-    head = ScriptDirectory.from_config(config).get_current_head()
-    for path in (PROJECT / "migrations" / "versions").glob("*.py"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "broken.py").write_text(BROKEN.format(head=head))
-    config.set_main_option("version_locations", str(tmp_path))
+    config = config_with_one_more(database_url, tmp_path, "SELECT nonsense")
     with pytest.raises(DBAPIError, match="nonsense"):
         command.upgrade(config, "head")
-    with pytest.raises(DBAPIError, match="half"):
-        run_sql(database_url, "SELECT * FROM half")
+    with pytest.raises(DBAPIError, match="extra"):
+        run_sql(database_url, "SELECT * FROM extra")

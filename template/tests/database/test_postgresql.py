@@ -1,0 +1,219 @@
+"""PostgreSQL: its URLs, and its outages."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr, ValidationError
+from sqlalchemy import text
+
+from app.core.logs import LogSettings
+from app.core.readiness import ReadinessSettings
+from app.database.postgresql import BACKEND
+from app.database.session import SessionDep
+from app.database.settings import DatabaseSettings
+from app.main import create_app
+from app.settings import Settings
+from tests.database.sql import COUNT, ENDLESS, INSERT
+from tests.fixtures.postgresql import Relay
+
+
+@pytest.fixture
+def relayed(settings: Settings, relay: Relay) -> Settings:
+    """Return settings that reach the database through the relay, with short times."""
+    parts = urlsplit(settings.database.effective_url)
+    login = parts.netloc.rpartition("@")[0]
+    netloc = f"{login}@127.0.0.1:{relay.port}" if login else f"127.0.0.1:{relay.port}"
+    url = SecretStr(urlunsplit(parts._replace(netloc=netloc)))
+    return replace(
+        settings,
+        database=DatabaseSettings(url=url, app_env="production", seconds=1),
+        readiness=ReadinessSettings(ready_cache_seconds=0, ready_check_seconds=0.5),
+    )
+
+
+@pytest.fixture
+def client(relayed: Settings, rows: None) -> Iterator[TestClient]:
+    """Start the service behind the relay."""
+    service = create_app(relayed)
+
+    @service.get("/count")
+    async def count(session: SessionDep) -> int:
+        return int(await session.scalar(text(COUNT)) or 0)
+
+    @service.post("/insert")
+    async def insert(session: SessionDep) -> None:
+        await session.execute(text(INSERT))
+
+    @service.get("/slow")
+    async def slow(session: SessionDep) -> None:
+        await session.execute(text(ENDLESS))
+
+    with TestClient(service) as client:
+        yield client
+
+
+def assert_unavailable(client: TestClient) -> None:
+    """Requests that need the database are told to come back, whichever connection they get."""
+    for _ in range(3):
+        for response in (client.get("/count"), client.post("/insert")):
+            assert response.status_code == 503, response.text
+            assert response.headers["Retry-After"] == "1"
+            assert response.json()["type"] == "urn:problem-type:unavailable"
+
+
+def test_outage_and_recovery(client: TestClient, relay: Relay) -> None:
+    """Connections that break under the pool are 503 at worst; afterwards everything works at once."""
+    assert client.get("/count").json() == 0
+    relay.down()
+    assert_unavailable(client)
+    ready = client.get("/ready")
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["database"]["reason"] == "refused"
+    relay.up()
+    assert client.get("/ready").status_code == 200
+    assert client.post("/insert").status_code == 200
+    assert client.get("/count").json() == 1
+
+
+def test_restart_is_not_noticed(client: TestClient, relay: Relay) -> None:
+    """A database that went and came between two requests costs none of them."""
+    assert client.get("/count").status_code == 200
+    relay.down()
+    relay.up()
+    assert client.get("/count").status_code == 200
+
+
+def test_silent_network(client: TestClient, relay: Relay) -> None:
+    """When nothing comes back, requests end in time, and afterwards everything works."""
+    assert client.get("/count").status_code == 200
+    relay.frozen.set()
+    begun = time.monotonic()
+    assert client.get("/count").status_code == 503
+    # The time of a statement, its second of grace, and the orderly end of the connection.
+    assert time.monotonic() - begun < 8
+    ready = client.get("/ready")
+    assert ready.json()["checks"]["database"] == {
+        "status": "down",
+        "required": True,
+        "reason": "timeout",
+    }
+    relay.down()
+    relay.up()
+    assert client.get("/count").status_code == 200
+
+
+def test_connection_lost_in_a_statement(client: TestClient, relay: Relay) -> None:
+    """A request whose connection breaks under it is a 503."""
+    client.get("/count")
+    with ThreadPoolExecutor() as threads:
+        pending = threads.submit(client.get, "/slow")
+        wait_until_busy(client)
+        relay.down()
+        assert pending.result(timeout=10).status_code == 503
+    relay.up()
+    assert client.get("/count").status_code == 200
+
+
+def wait_until_busy(client: TestClient) -> None:
+    """Wait until a statement runs on a connection."""
+    pool = client.app_state["database"].engine.pool
+    end = time.monotonic() + 5
+    while pool.checkedout() == 0:
+        assert time.monotonic() < end
+        client.get("/health")
+
+
+@pytest.mark.parametrize("change", ["login", "database"])
+def test_wrong_login_or_database(relayed: Settings, change: str) -> None:
+    """What only the operator can put right is an outage to clients; the log tells what it is."""
+    parts = urlsplit(relayed.database.effective_url)
+    if change == "login":
+        parts = parts._replace(netloc=f"nobody_here:x@{parts.netloc.rpartition('@')[2]}")
+    else:
+        parts = parts._replace(path="/nothing_here")
+    url = SecretStr(urlunsplit(parts))
+    database = relayed.database.model_copy(update={"url": url})
+    service = create_app(replace(relayed, database=database))
+
+    @service.get("/count")
+    async def count(session: SessionDep) -> int:
+        return int(await session.scalar(text(COUNT)) or 0)
+
+    with TestClient(service) as client:
+        response = client.get("/count")
+        assert response.status_code == 503
+        assert "nobody_here" not in response.text
+
+
+def test_capacity_is_reported(
+    settings: Settings,
+    server_url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """More connections than the server grants are a warning at start."""
+    if server_url is None:
+        pytest.skip("needs DATABASE_URL of a PostgreSQL server")
+    monkeypatch.setenv("WEB_CONCURRENCY", "100000")
+    settings = replace(settings, logs=LogSettings(log_format="json"))
+    lines: list[dict[str, object]] = []
+    with TestClient(create_app(settings)) as client:
+        end = time.monotonic() + 10
+        while not lines and time.monotonic() < end:
+            client.get("/health")
+            said = capfd.readouterr().err.splitlines()
+            lines = [json.loads(line) for line in said if "more connections" in line]
+    assert lines[0]["level"] == "warning"
+    assert lines[0]["during_a_deploy"] == 2 * 100_000 * settings.database.connections
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_urls(scheme: str) -> None:
+    """The URL goes to the driver as libpq would read it, without what only libpq knows."""
+    url = f"{scheme}://u:p%40@h1:1,h2:2/d?sslmode=verify-full&channel_binding=require&connect_timeout=1"
+    assert DatabaseSettings(url=SecretStr(url)).backend is BACKEND
+    _, arguments = BACKEND.engine_arguments(url, 5, "my-service")
+    assert arguments == {
+        "dsn": "postgresql://u:p%40@h1:1,h2:2/d?sslmode=verify-full",
+        "timeout": 5,
+        "command_timeout": 6,
+        "server_settings": {"application_name": "my-service", "statement_timeout": "5000"},
+    }
+    assert BACKEND.display(url) == "h1:1,h2:2/d"
+
+
+def test_what_the_url_sets_wins() -> None:
+    """A URL may say it differently, for a pooler or in SQLAlchemy's words."""
+    url = "postgresql://h/d?ssl=require&application_name=x&statement_cache_size=0"
+    _, arguments = BACKEND.engine_arguments(url, None, "my-service")
+    assert arguments["dsn"] == "postgresql://h/d?application_name=x&sslmode=require"
+    assert arguments["server_settings"] == {}
+    assert arguments["statement_cache_size"] == 0
+
+
+def test_a_url_names_a_database() -> None:
+    """Without a name the server would take the user's."""
+    with pytest.raises(ValidationError, match="names no database"):
+        DatabaseSettings(url=SecretStr("postgresql://user@host"))
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("postgresql://u@localhost/d", True),
+        ("postgresql://u@[::1]:5433/d", True),
+        ("postgresql:///d?host=/run/postgresql", True),
+        ("postgresql://u@db/d", False),
+        ("postgresql:///d?host=db", False),
+        ("postgresql://127.0.0.1,db/d", False),
+    ],
+)
+def test_only_this_machine_is_local(url: str, local: bool) -> None:
+    """Development migrates what is certainly here."""
+    assert BACKEND.is_local(url) is local
