@@ -6,29 +6,13 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Self
 
 from benchmarks.processes import children, cpu_seconds, memory_mib
+from benchmarks.subjects import Subject
 
 WORKERS = 2
 _PATIENCE = 30.0
-
-
-@dataclass(frozen=True)
-class Subject:
-    """
-    An application, and how it is served.
-
-    `arguments` go to `gunicorn`, which is run from `folder` by `python`, the interpreter of the environment they share.
-    """
-
-    name: str
-    folder: Path
-    python: Path
-    arguments: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Running:
@@ -51,7 +35,7 @@ class Running:
         self._process = subprocess.Popen(
             command,
             cwd=subject.folder,
-            env=environment | subject.environment,
+            env=environment | dict(subject.environment),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

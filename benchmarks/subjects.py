@@ -6,7 +6,10 @@ stands around it.
 """
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.project import Project
 
 PING = "/api/v1/ping"
 
@@ -23,7 +26,7 @@ async def ping() -> dict[str, str]:
 """What everybody begins with. It logs nothing."""
 
 ROUTER = '''
-"""The same endpoint as a feature of a rendered service."""
+"""The same endpoint, as a feature of a rendered service."""
 
 from fastapi import APIRouter
 
@@ -41,21 +44,66 @@ def pings() -> Feature:
     return Feature(name="pings", router=router)
 '''
 
-STOCK = ("--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket", "--log-level", "warning")
-"""The server of the bare application: the same gunicorn, uvicorn, event loop and parser, without our worker and logging."""
+STOCK = (
+    *("--worker-class", "uvicorn_worker.UvicornWorker"),
+    *("--no-control-socket", "--log-level", "warning"),
+)
+"""The server of the bare application: the same gunicorn, uvicorn, event loop and parser, with the stock worker."""
 
 
-def bare(folder: Path) -> Path:
-    """Write the bare application into an empty folder."""
+@dataclass(frozen=True)
+class Subject:
+    """
+    An application, and how it is served.
+
+    `arguments` go to `gunicorn`, which is run from `folder` by `python`, the interpreter of the environment they share.
+    """
+
+    name: str
+    folder: Path
+    python: Path
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def bare(folder: Path, python: Path) -> Subject:
+    """The bare application."""
+    return Subject("bare", _bare(folder), python, STOCK)
+
+
+def bare_on_ours(folder: Path, project: Project) -> Subject:
+    """The bare application under the rendered `serving/`: tells the server's part from the application's."""
+    _bare(folder)
+    shutil.copytree(project / "serving", folder / "serving")
+    shutil.copy(project / "gunicorn.conf.py", folder)
+    return Subject("bare, our worker", folder, project.bin / "python")
+
+
+def rendered(project: Project, folder: Path) -> Subject:
+    """A rendered service in production mode, with the endpoint added the way a developer adds a feature."""
+    copy = project.copy(folder)
+    (copy / "app" / "pings.py").write_text(ROUTER.lstrip())
+    root = copy / "app" / "main.py"
+    text = root.read_text()
+    last = "from app.core.service import Service\n"
+    text = _replace(text, last, f"{last}from app.pings import pings\n")
+    text = _replace(text, "    return [\n", "    return [\n        pings(),\n")
+    root.write_text(text)
+    environment = {"APP_ENV": "production"}
+    if project.facts["has_database"]:
+        # Nothing that is measured talks to it; the pool connects when it is first used.
+        environment["DATABASE_URL"] = "postgresql://bench@127.0.0.1:1/bench"
+    return Subject(project.variant.id, copy.path, copy.bin / "python", environment=tuple(environment.items()))
+
+
+def _bare(folder: Path) -> Path:
     (folder / "app").mkdir(parents=True)
     (folder / "app" / "__init__.py").touch()
     (folder / "app" / "main.py").write_text(BARE)
     return folder
 
 
-def bare_on_ours(folder: Path, rendered: Path) -> Path:
-    """The bare application under the rendered `serving/`, to tell the server's part from the application's."""
-    bare(folder)
-    shutil.copytree(rendered / "serving", folder / "serving")
-    shutil.copy(rendered / "gunicorn.conf.py", folder)
-    return folder
+def _replace(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        raise ValueError(f"expected once: {old!r}")
+    return text.replace(old, new)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.boot.ledger import LEDGER
 from tests.boot.serving import BRIEFLY, COMMANDS, Served, Serving, extra_servers, production
 from tests.support.project import Project, Projects
 from tests.support.variants import named, pairwise
@@ -39,16 +40,23 @@ def served(
         yield Served(service, serving)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_production(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Project], dict[str, str]]:
     """
-    Gives a project the environment of production, with a database of its own.
+    Gives a project the environment of production. Its database is migrated once and shared by the tests that ask here.
     """
-    return lambda project: production(
-        project, lambda: request.getfixturevalue("postgres"), tmp_path_factory.mktemp("data")
-    )
+    environments: dict[str, dict[str, str]] = {}
+
+    def environment(project: Project) -> dict[str, str]:
+        variant = project.variant.id
+        if variant not in environments:
+            folder = tmp_path_factory.mktemp("data")
+            environments[variant] = production(project, lambda: request.getfixturevalue("postgres"), folder)
+        return dict(environments[variant])
+
+    return environment
 
 
 @pytest.fixture
@@ -77,3 +85,12 @@ def _asks_for_data(item: pytest.Item) -> bool:
 def _has_data(item: pytest.Item) -> bool:
     serving: Serving = item.callspec.params["served"]  # type: ignore[attr-defined]
     return bool(serving.variant.facts["has_database"])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """
+    Show what the loss tests counted.
+    """
+    if LEDGER.exists() and not hasattr(config, "workerinput"):
+        terminalreporter.section("lost under load, last counted")
+        terminalreporter.write(LEDGER.read_text())

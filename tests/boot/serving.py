@@ -6,7 +6,7 @@ server's.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from tests.support.processes import wait_until
 from tests.support.project import CACHE, Project
 from tests.support.service import Service
 from tests.support.stack import Postgres
-from tests.support.variants import Variant
+from tests.support.variants import Variant, named
+
+#: What the fixture `in_production` is.
+Environment = Callable[[Project], dict[str, str]]
 
 #: The command of each server that must run the same tree. The first, empty, is the production command.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -136,3 +139,15 @@ def started(service: Service, *, times: int | None = None) -> None:
         return service.stderr().count("Application startup complete") >= goal
 
     wait_until(all_started, seconds=30, what=f"{goal} workers started")
+
+
+def each(chosen: Callable[[], Iterable[Variant]]) -> pytest.MarkDecorator:
+    """
+    Run a test once per variant: `@each(three)`. Unlike `variants`, without keeping a variant on one worker: these tests are
+    long, and share nothing but what is on disk.
+    """
+    return pytest.mark.parametrize("variant", [pytest.param(variant, id=variant.id) for variant in chosen()])
+
+
+def default_and_maximal() -> list[Variant]:
+    return [named("default"), named("maximal")]

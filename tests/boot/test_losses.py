@@ -11,22 +11,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from signal import SIGTERM
 
 import pytest
 
 from tests.boot.ledger import write
-from tests.boot.serving import started
-from tests.boot.test_incidents import Environment, default_and_maximal
+from tests.boot.serving import Environment, each, started
 from tests.support.load import Exchange, Load
 from tests.support.processes import listen, wait_until
 from tests.support.project import Project, Projects
 from tests.support.service import Service
 from tests.support.stack import Postgres
 from tests.support.tally import Tally
-from tests.support.variants import Variant, named, variants
+from tests.support.variants import Variant, named, three
 
 STOCK = ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "app.main:app")
 ITEMS = Exchange("/api/v1/items?limit=1", "/api/v1/items")
+QUOTES = Exchange("/api/v1/zones", "/api/v1/quotes", '{"zone": "domestic", "grams": 1}')
 SHORT = {"REQUEST_SECONDS": "6", "LAME_DUCK_SECONDS": "1", "LOG_LEVEL": "info"}
 #: At some events the stock worker loses one request in thousands: so often they may be repeated until one is seen.
 ROUNDS = 10
@@ -34,14 +35,22 @@ ROUNDS = 10
 
 @dataclass
 class Stage:
-    """A project, its environment, the command that serves it, and how much load there is."""
+    """
+    A project, its environment, the command that serves it, and how much load there is.
+
+    The example without data answers many times as often, so with it there are many more chances to lose.
+    """
 
     project: Project
     environment: dict[str, str]
     command: tuple[str, ...] = ()
-    kept: int = 12
-    fresh: int = 4
+    kept: int = 16
+    fresh: int = 8
     pause: float = 0.002
+
+    @property
+    def exchange(self) -> Exchange:
+        return ITEMS if self.project.facts["has_database"] else QUOTES
 
     @contextlib.contextmanager
     def generations(self) -> Iterator[Callable[..., Service]]:
@@ -62,7 +71,7 @@ class Stage:
 
     def load(self, service: Service) -> Load:
         address = ("127.0.0.1", service.port)
-        return Load(address, ITEMS, kept=self.kept, fresh=self.fresh, pause=self.pause)
+        return Load(address, self.exchange, kept=self.kept, fresh=self.fresh, pause=self.pause)
 
 
 def deploy(stage: Stage) -> Tally:
@@ -114,7 +123,7 @@ def recycle(stage: Stage) -> Tally:
         service = start(MAX_REQUESTS="300")
         first = set(service.worker_pids())
         with stage.load(service) as load:
-            load.wait_for(2000, within=60)
+            load.wait_for(1500, within=60)
             wait_until(lambda: not first & set(service.worker_pids()), seconds=30, what="both workers are replaced")
         return load.tally
 
@@ -127,13 +136,13 @@ def stop(stage: Stage) -> Tally:
     with stage.project.serve(*stage.command, env=environment, ready="started") as service:
         started(service)
         address = ("127.0.0.1", service.port)
-        connected = Load(address, ITEMS, kept=stage.kept, fresh=0, pause=stage.pause, reconnect=False)
-        connecting = Load(address, ITEMS, kept=0, fresh=stage.fresh, pause=stage.pause)
+        connected = Load(address, stage.exchange, kept=stage.kept, fresh=0, pause=stage.pause, reconnect=False)
+        connecting = Load(address, stage.exchange, kept=0, fresh=stage.fresh, pause=stage.pause)
         with connected as kept:
             with connecting as fresh:
                 kept.wait_for(300)
                 fresh.wait_for(100)
-                service.signal(15)
+                service.signal(SIGTERM)
                 fresh.wait_for(50)
             wait_until(lambda: kept.ended, seconds=20, what="every connection was told to close")
         service.process.wait(20)
@@ -144,18 +153,21 @@ EVENTS = (deploy, restart, stop_one_of_two, recycle, stop)
 
 
 @pytest.fixture
-def stage(projects: Projects, variant: Variant, in_production: Environment) -> Stage:
+def stage(projects: Projects, variant: Variant, in_production: Environment, request: pytest.FixtureRequest) -> Stage:
     """
-    The variant in production mode, with the phases of a stop short.
+    The variant in production mode, with the phases of a stop short and an empty table.
     """
     project = projects.render(variant).sync()
-    return Stage(project, SHORT | in_production(project))
+    environment = SHORT | in_production(project)
+    if project.facts["has_database"]:
+        request.getfixturevalue("postgres").query(environment["DATABASE_URL"], "TRUNCATE items")
+    return Stage(project, environment)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
-@variants(default_and_maximal)
+@each(three)
 def test_the_drain_worker_loses_nothing(
-    stage: Stage, variant: Variant, event: Callable[[Stage], Tally], postgres: Postgres
+    stage: Stage, variant: Variant, event: Callable[[Stage], Tally], request: pytest.FixtureRequest
 ) -> None:
     """
     Every request is answered, every acknowledged write is stored once.
@@ -163,17 +175,19 @@ def test_the_drain_worker_loses_nothing(
     tally = event(stage)
     write(tally.row(event.__name__, variant.id, "drain"))
     assert tally.lost == 0, tally.row(event.__name__, variant.id, "drain")
-    assert set(tally.statuses) == {200, 201}, tally.statuses
+    assert set(tally.statuses) <= {200, 201}, tally.statuses
     assert tally.sent > 500
-    stored = postgres.query(stage.environment["DATABASE_URL"], "SELECT name FROM items").splitlines()
-    assert sorted(stored) == sorted(f"load-{number}" for number in tally.acknowledged)
+    if stage.project.facts["has_database"]:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        stored = postgres.query(stage.environment["DATABASE_URL"], "SELECT name FROM items").splitlines()
+        assert sorted(stored) == sorted(f"load-{number}" for number in tally.acknowledged)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
-@variants(lambda: [named("default")])
+@each(lambda: [named("minimal")])
 def test_the_stock_worker_is_seen_to_lose(stage: Stage, variant: Variant, event: Callable[[Stage], Tally]) -> None:
     """
-    The same events with `uvicorn_worker.UvicornWorker`: this is what the test above is able to see.
+    The same events, under the same load, with `uvicorn_worker.UvicornWorker`: this is what the test above is able to see.
     """
     stage.command = STOCK
     tally = Tally()

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.serving import BRIEFLY, production
+from tests.boot.serving import BRIEFLY, default_and_maximal, each, production
 from tests.boot.test_contract_errors import is_problem
-from tests.boot.test_incidents import default_and_maximal
 from tests.support.processes import wait_until
 from tests.support.project import Project, Projects
 from tests.support.service import Service
 from tests.support.stack import Postgres
-from tests.support.variants import Variant, variants
+from tests.support.variants import Variant
 
 DOWN = {"status": "down", "required": True, "reason": "refused"}
 
@@ -42,7 +41,7 @@ def says(service: Service, status: int) -> Callable[[], bool]:
     return lambda: service.get("/ready").status_code == status
 
 
-@variants(default_and_maximal)
+@each(default_and_maximal)
 def test_it_starts_with_the_database_down_and_recovers_by_itself(
     project: Project, own_postgres: Postgres, environment: dict[str, str]
 ) -> None:
@@ -63,7 +62,7 @@ def test_it_starts_with_the_database_down_and_recovers_by_itself(
         assert service.worker_pids() == workers
 
 
-@variants(default_and_maximal)
+@each(default_and_maximal)
 def test_an_outage_is_a_503_and_ends_by_itself(
     project: Project, own_postgres: Postgres, environment: dict[str, str]
 ) -> None:
@@ -90,7 +89,7 @@ def test_an_outage_is_a_503_and_ends_by_itself(
         assert service.worker_pids() == workers
 
 
-@variants(default_and_maximal)
+@each(default_and_maximal)
 def test_readiness_can_leave_the_database_out(
     project: Project, own_postgres: Postgres, environment: dict[str, str]
 ) -> None:
@@ -104,7 +103,7 @@ def test_readiness_can_leave_the_database_out(
         assert (ready.status_code, ready.json()["checks"]["database"]) == (200, DOWN | {"required": False})
 
 
-@variants(default_and_maximal)
+@each(default_and_maximal)
 def test_a_broken_connection_of_the_pool_costs_no_request(
     project: Project, own_postgres: Postgres, environment: dict[str, str]
 ) -> None:

@@ -18,8 +18,8 @@ from tests.support.variants import Variant, of
 
 #: Production code, and what it runs on.
 PRODUCTION = ("app/", "serving/", "migrations/", "gunicorn.conf.py")
-#: Used without being imported: programs, drivers that a URL names, plugins.
-UNIMPORTED = {"aiosqlite", "fastapi-cli", "pytest-cov", "ruff", "mypy"}
+#: Used without being imported here: programs, plugins, drivers that a URL names, and what the test client stands on.
+UNIMPORTED = {"aiosqlite", "asyncpg", "fastapi-cli", "httpx2", "mypy", "pytest-cov", "ruff"}
 FIRST_PARTY = {"app", "serving", "tests", "migrations"}
 
 MAPPING = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"

@@ -33,9 +33,9 @@ def untidy(name: str, text: str) -> list[str]:
     """
     What is wrong with the look of a text.
     """
-    # An empty __init__.py is as it should be.
+    # Some files only have to be there.
     if not text:
-        return [] if name.endswith("__init__.py") else ["empty"]
+        return [] if name.endswith(("__init__.py", ".gitkeep", "py.typed")) else ["empty"]
     rules = {
         "no final newline": not text.endswith("\n"),
         "ends in empty lines": text.endswith("\n\n"),
@@ -84,6 +84,26 @@ def parse(project: Project, name: str) -> None:
         case _ if text.startswith("#!"):
             assert "python" in text.splitlines()[0]
             ast.parse(text)
+
+
+@variants(pairwise)
+def test_imports_resolve(projects: Projects, variant: Variant) -> None:
+    """
+    No module imports one that belongs to a feature that is off.
+    """
+    project = projects.render(variant)
+    missing = [
+        f"{name}: {module}"
+        for name in project.tree()
+        if name.endswith(".py")
+        for node in ast.walk(ast.parse(project.read(name)))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for module in [node.module]
+        if module.split(".")[0] in {"app", "serving", "tests"}
+        and not (project / f"{module.replace('.', '/')}.py").exists()
+        and not (project / module.replace(".", "/")).is_dir()
+    ]
+    assert not missing
 
 
 @variants(pairwise)

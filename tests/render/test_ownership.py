@@ -20,8 +20,9 @@ WORDS = {
     "has_github": r"\.github|dependabot|github-actions",
     "has_gitlab": r"gitlab|renovate",
 }
-#: Files that are about all variants at once: the record of what was answered.
-EXEMPT = {".copier-answers.yml"}
+#: The exceptions: the record of what was answered, and the one program that knows both examples, because it removes
+#: whichever is there.
+EXEMPT = {".copier-answers.yml", "scripts/drop-example"}
 
 
 @cache

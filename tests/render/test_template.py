@@ -58,7 +58,7 @@ def test_no_path_depends_on_an_answer() -> None:
     """
     The answers file is the only one with a templated name: Copier wants it so.
     """
-    names = [path for path in scatter.TEMPLATE.rglob("*") if re.search(r"[{}%]", path.name)]
+    names = [path for path in scatter.files() if re.search(r"[{}%]", path.name)]
     assert [path.name for path in names] == ["{{ _copier_conf.answers_file }}.jinja"]
 
 
@@ -73,8 +73,8 @@ def test_what_is_not_templated_holds_no_guard() -> None:
     """
     A guard in a file that is copied verbatim would reach the user.
     """
-    for path in scatter.TEMPLATE.rglob("*"):
-        if path.is_file() and path.suffix not in {".jinja", ".pyc"}:
+    for path in scatter.files():
+        if path.suffix != ".jinja":
             assert "# {%" not in path.read_text(encoding="utf-8"), path
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import copier
 import pytest
 
-from tests.support import failure, questions
+from tests.support import failure, processes, questions
 from tests.support.locks import locked
 from tests.support.service import Service
 from tests.support.variants import Variant
@@ -145,8 +145,9 @@ class Project:
             "UV_PROJECT_ENVIRONMENT": str(self.venv),
             "UV_PYTHON": python(),
             "UV_PYTHON_DOWNLOADS": "never",
-            "UV_COMPILE_BYTECODE": "1",
             "UV_NO_PROGRESS": "1",
+            # Most of what mypy reads are the dependencies, the same in every project.
+            "MYPY_CACHE_DIR": str(CACHE / "mypy" / os.environ.get("PYTEST_XDIST_WORKER", "alone")),
             **(extra or {}),
         }
 
@@ -167,7 +168,7 @@ class Project:
                 self.run("uv", "lock")
                 shutil.copy(self / "uv.lock", lock)
             if not done.exists():
-                self.run("uv", "sync", "--frozen")
+                self.run("uv", "sync", "--frozen", "--compile-bytecode")
                 done.touch()
         return self
 
@@ -188,21 +189,31 @@ class Project:
         words = [str(word) for word in command]
         if words[0] == "uv":
             words[0] = uv()
-        done = subprocess.run(
+        with subprocess.Popen(
             words,
             cwd=self.path,
             env=self.environ(env),
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout,
-            input=input,
-            stdin=None if input is not None else subprocess.DEVNULL,
-        )
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate(input, timeout)
+                outcome = f"ended with {process.returncode}"
+            except subprocess.TimeoutExpired:
+                outcome = f"did not end within {timeout:g} s"
+            finally:
+                # Whatever it started ends with it.
+                processes.kill_group(process.pid)
+            if outcome.startswith("did"):
+                output, _ = process.communicate()
+        done = subprocess.CompletedProcess(words, process.returncode, output)
         if check and done.returncode:
             pytest.fail(
                 failure.report(
-                    f"`{' '.join(str(word) for word in command)}` ended with {done.returncode} in {self.path}",
+                    f"`{' '.join(str(word) for word in command)}` {outcome} in {self.path}",
                     variant=self.variant.id,
                     output=done.stdout,
                     reproduce=f"{self.reproduce} && cd /tmp/{self.variant.id} && {' '.join(words)}",

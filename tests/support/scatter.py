@@ -57,6 +57,14 @@ def templated() -> Mapping[str, str]:
     }
 
 
+def files() -> list[Path]:
+    """
+    Every file of the template, without what tools leave there.
+    """
+    litter = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".venv", "var", ".DS_Store"}
+    return [path for path in sorted(TEMPLATE.rglob("*")) if path.is_file() and not litter & set(path.parts)]
+
+
 def guards(text: str) -> list[str]:
     return _GUARD.findall(text)
 
@@ -137,8 +145,7 @@ def density() -> tuple[int, int]:
     """
     Lines in template/, and block tags among them.
     """
-    paths = [path for path in TEMPLATE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files())
     return lines, sum(len(guards(text)) for text in templated().values())
 
 
