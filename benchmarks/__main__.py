@@ -36,11 +36,14 @@ def measure(folder: Path, *, rounds: int, seconds: int) -> Result:
     projects = Projects(folder)
     rendered = {name: projects.render(named(name)).sync() for name in ("minimal", "default", "maximal")}
     default = rendered["default"]
-    python = default.bin / "python"
+    # As in production: a development tool that happens to be installed may be imported, and counts as memory.
+    environment = folder / "environment"
+    default.run("uv", "sync", "--frozen", "--no-dev", env={"UV_PROJECT_ENVIRONMENT": str(environment)})
+    python = environment / "bin" / "python"
     compared = [
         subjects.bare(folder / "bare", python),
-        subjects.bare_on_ours(folder / "bare-on-ours", default),
-        *(subjects.rendered(project, folder / "apps" / name) for name, project in rendered.items()),
+        subjects.bare_on_ours(folder / "bare-on-ours", python, default),
+        *(subjects.rendered(folder / "apps" / name, python, project) for name, project in rendered.items()),
     ]
     version = subprocess.run(
         (str(python), "-c", "import platform; print(platform.python_version())"),

@@ -71,15 +71,15 @@ def bare(folder: Path, python: Path) -> Subject:
     return Subject("bare", _bare(folder), python, STOCK)
 
 
-def bare_on_ours(folder: Path, project: Project) -> Subject:
+def bare_on_ours(folder: Path, python: Path, project: Project) -> Subject:
     """The bare application under the rendered `serving/`: tells the server's part from the application's."""
     _bare(folder)
     shutil.copytree(project / "serving", folder / "serving")
     shutil.copy(project / "gunicorn.conf.py", folder)
-    return Subject("bare, our worker", folder, project.bin / "python")
+    return Subject("bare, our worker", folder, python)
 
 
-def rendered(project: Project, folder: Path) -> Subject:
+def rendered(folder: Path, python: Path, project: Project) -> Subject:
     """A rendered service in production mode, with the endpoint added the way a developer adds a feature."""
     copy = project.copy(folder)
     (copy / "app" / "pings.py").write_text(ROUTER.lstrip())
@@ -93,7 +93,7 @@ def rendered(project: Project, folder: Path) -> Subject:
     if project.facts["has_database"]:
         # Nothing that is measured talks to it; the pool connects when it is first used.
         environment["DATABASE_URL"] = "postgresql://bench@127.0.0.1:1/bench"
-    return Subject(project.variant.id, copy.path, copy.bin / "python", environment=tuple(environment.items()))
+    return Subject(project.variant.id, copy.path, python, environment=tuple(environment.items()))
 
 
 def _bare(folder: Path) -> Path:
