@@ -1,9 +1,11 @@
 """One line per request, on standard output."""
 
+import asyncio
 import logging
 import os
 import time
 from json.encoder import encode_basestring_ascii as quote
+from select import PIPE_BUF
 
 from starlette.types import Scope
 
@@ -26,13 +28,32 @@ class AccessLog:
         """Lines are written at the levels `debug` and `info`."""
         self.enabled = settings.level_number <= logging.INFO
         self.compose = _compose_json if settings.as_json else _compose_text
+        self.lines: list[bytes] = []
+        self.size = 0
 
     def write(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        """Write the line of a request that is over."""
-        if self.enabled:
-            # One system call per line: cheaper than a buffer that is flushed at once, and the lines
-            # of several workers on one pipe do not mix.
-            os.write(STDOUT, self.compose(scope, request_id, status, seconds * 1000).encode())
+        """
+        Write the line of a request that is over, with those of its turn of the event loop.
+
+        Under load one system call serves several lines. It is made outside of the request, so that a
+        standard output that is closed or full fails no request.
+        """
+        if not self.enabled:
+            return
+        line = self.compose(scope, request_id, status, seconds * 1000).encode()
+        # More than this the kernel may mix with what another worker writes to the same pipe.
+        if self.size + len(line) > PIPE_BUF:
+            self.flush()
+        if not self.lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self.lines.append(line)
+        self.size += len(line)
+
+    def flush(self) -> None:
+        """Write what has come together."""
+        if self.lines:
+            lines, self.lines, self.size = self.lines, [], 0
+            os.write(STDOUT, b"".join(lines))
 
 
 def _compose_json(scope: Scope, request_id: str, status: int, milliseconds: float) -> str:

@@ -1,8 +1,10 @@
 """Log lines: one per request, JSON that parses, and the id in all of them."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from app.core.access_log import AccessLog
 from app.core.logs import LogSettings
 from app.core.principal import Principal, set_principal
 from tests.core.harness import build, client_of
@@ -119,3 +122,23 @@ def test_a_broken_stream_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     access, others = lines_of(capfd, "/leaves")
     assert [line["status"] for line in access] == [200]
     assert "OSError: gone" in "".join(str(other.get("exception")) for other in others)
+
+
+def test_lines_of_one_turn_are_written_together_up_to_what_a_pipe_keeps_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several workers share a pipe: no line may be torn, and none may wait."""
+    written: list[bytes] = []
+    monkeypatch.setattr("app.core.access_log.os.write", lambda fd, data: written.append(data))
+    log = AccessLog(LogSettings(log_format="json"))
+    scope = {"type": "http", "method": "GET", "path": "/", "client": ("192.0.2.1", 1)}
+
+    async def finish_many_at_once() -> None:
+        for _ in range(100):
+            log.write(scope, "a" * 32, 200, 0.001)
+        await asyncio.sleep(0)
+
+    asyncio.run(finish_many_at_once())
+    assert b"".join(written).count(b"\n") == 100
+    assert 1 < len(written) < 20
+    assert all(len(data) <= PIPE_BUF and data.endswith(b"\n") for data in written)
