@@ -12,7 +12,7 @@ from benchmarks.report import Result, machine
 from benchmarks.rounds import Target, compare
 from benchmarks.running import WORKERS, Running
 from benchmarks.subjects import PING
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import named
 
 

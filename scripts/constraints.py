@@ -13,7 +13,8 @@ import tomllib
 from pathlib import Path
 
 from tests.support import variants
-from tests.support.project import Project, Projects, render
+from tests.support.project import Project
+from tests.support.projects import Projects, render
 from tests.support.questions import ROOT
 
 SEAM = ROOT / "template" / "pyproject.toml.jinja"

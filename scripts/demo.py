@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import variants
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.service import Service
 
 #: Long enough to be seen, short enough to wait for.

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.project import Projects, render
+from tests.support.projects import Projects, render
 
 
 def main(destination: str, *options: str) -> None:

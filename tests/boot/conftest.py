@@ -10,7 +10,8 @@ import pytest
 
 from tests.boot.ledger import LEDGER
 from tests.boot.serving import BRIEFLY, COMMANDS, Served, Serving, extra_servers, production
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.variants import named, pairwise
 
 # Every variant by its own production command, and two of them by every other server.

@@ -19,7 +19,8 @@ from tests.boot.provocations import provoking
 from tests.boot.serving import BRIEFLY, Environment, default_and_maximal, each, find_line
 from tests.boot.test_contract_errors import is_problem
 from tests.support.processes import alive, wait_until
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.service import Service
 from tests.support.variants import Variant
 

@@ -19,7 +19,8 @@ from tests.boot.ledger import write
 from tests.boot.serving import Environment, each, started
 from tests.support.load import Exchange, Load
 from tests.support.processes import listen, wait_until
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.service import Service
 from tests.support.stack import Postgres
 from tests.support.tally import Tally

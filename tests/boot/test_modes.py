@@ -11,7 +11,7 @@ from signal import SIGINT, SIGQUIT, Signals
 import pytest
 
 from tests.boot.serving import BRIEFLY, Environment, default_and_maximal, each, find_line
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import Variant, named, three
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.boot.serving import BRIEFLY, default_and_maximal, each, production
 from tests.boot.test_contract_errors import is_problem
 from tests.support.processes import wait_until
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.service import Service
 from tests.support.stack import Postgres
 from tests.support.variants import Variant

@@ -12,7 +12,7 @@ import pytest
 
 from tests.boot.serving import BRIEFLY, Environment, each
 from tests.support import failure
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import Variant, named
 
 CHECKS = ",".join(

@@ -12,7 +12,8 @@ import tomllib
 
 import pytest
 
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.questions import levels
 from tests.support.variants import Variant, of
 

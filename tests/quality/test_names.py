@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import Variant
 
 NAMES = [

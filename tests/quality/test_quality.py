@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.questions import levels
 from tests.support.stack import Postgres
 from tests.support.variants import Variant, each_value, named, of, variants

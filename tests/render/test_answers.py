@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.support import questions
-from tests.support.project import Projects, render
+from tests.support.projects import Projects, render
 from tests.support.variants import Variant
 
 EXAMPLE = "For example: my-service"

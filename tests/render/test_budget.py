@@ -13,7 +13,8 @@ import tomllib
 import pytest
 import yaml
 
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.variants import Variant, each_value, variants
 
 # Evaluates the server's settings as gunicorn would, by the standard library alone: the hooks, which need gunicorn, do

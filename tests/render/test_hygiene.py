@@ -15,7 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.variants import Variant, pairwise, variants
 
 

@@ -15,7 +15,7 @@ import copier
 import pytest
 
 from tests.support import questions, variants
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import Variant, three
 
 #: Name → default and choices. A change here breaks the answers that users have stored: give a rename an aliasing

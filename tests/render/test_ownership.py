@@ -10,7 +10,8 @@ from functools import cache
 import pytest
 
 from tests.support import questions
-from tests.support.project import Project, Projects
+from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.variants import Variant, pairwise, variants
 
 #: What gives a feature away, by the fact that turns it on: none of it may occur where the fact is false.

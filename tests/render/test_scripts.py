@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.questions import ROOT
 from tests.support.variants import named
 

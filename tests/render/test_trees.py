@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.variants import Variant, three
 
 TREES = Path(__file__).parent / "trees"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import Projects
+from tests.support.projects import Projects
 from tests.support.releases import Template, UserProject, git
 from tests.support.variants import named
 
