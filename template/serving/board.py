@@ -4,9 +4,9 @@ import mmap
 
 # The module is imported by the master before it forks, so this memory is the same for all. One byte
 # is written by one process only, and reading a byte cannot tear: no lock is needed.
-_SLOTS = 4094
-_SERVED, _STOPPING = 0, 1
-_FIRST_SLOT = 2
+_SLOTS = 4093
+_SERVED, _STOPPING, _EXPLAINED = 0, 1, 2
+_FIRST_SLOT = 3
 _board = mmap.mmap(-1, _FIRST_SLOT + _SLOTS)
 
 
@@ -53,3 +53,14 @@ def is_stopping() -> bool:
     A worker that is told to stop while this is false is only being replaced.
     """
     return _board[_STOPPING] == 1
+
+
+def may_explain() -> bool:
+    """
+    Tell whether to say why the service cannot start: one worker does, or all would say the same.
+
+    True once. (Two that ask in the same microsecond may both be told so.)
+    """
+    first = _board[_EXPLAINED] == 0
+    _board[_EXPLAINED] = 1
+    return first

@@ -35,7 +35,7 @@ def configuration(environ: Environment) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "json": {"()": "serving.logs.JsonFormatter"},
-            "text": {"format": "%(asctime)s [%(process)d] %(levelname)-8s %(message)s"},
+            "text": {"()": "serving.logs.TextFormatter"},
         },
         "handlers": {
             "stderr": {
@@ -54,6 +54,23 @@ def configuration(environ: Environment) -> dict[str, Any]:
     }
 
 
+class TextFormatter(logging.Formatter):
+    """A record as the application's own development lines look."""
+
+    def __init__(self) -> None:
+        """Nothing to choose."""
+        super().__init__("%(asctime)s [%(level)-9s] %(message)s [%(name)s]")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record, the level in small letters."""
+        record.level = record.levelname.lower()
+        return super().format(record)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Render the time as RFC 3339, in UTC."""
+        return _timestamp(record)
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one JSON object on one line."""
 
@@ -68,9 +85,8 @@ class JsonFormatter(logging.Formatter):
             # A failed lifespan arrives as a message that *is* the traceback.
             exception = event.strip()
             event = exception.splitlines()[-1]
-        moment = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timestamp": _timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": event,
@@ -78,4 +94,9 @@ class JsonFormatter(logging.Formatter):
         }
         if exception is not None:
             line["exception"] = exception
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

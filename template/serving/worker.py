@@ -71,7 +71,7 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
                 message = str(error)
             if message is None:
                 self.log.exception("The application cannot be loaded")
-            else:
+            elif board.any_has_served() or board.may_explain():
                 self.log.error("%s", message)
         else:
             return

@@ -39,6 +39,7 @@ def configure_logging(settings: LogSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _drop_colors,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _shorten_timestamp,
         _add_request_id,
@@ -54,7 +55,11 @@ def configure_logging(settings: LogSettings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     last: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.format_exc_info,
+            _put_in_order,
+            structlog.processors.JSONRenderer(separators=(",", ":")),
+        ]
         if settings.as_json
         else [
             structlog.dev.ConsoleRenderer(
@@ -80,6 +85,18 @@ def configure_logging(settings: LogSettings) -> None:
         server.propagate = True
     for name in _SERVER_ACCESS_LOGGERS:
         logging.getLogger(name).disabled = True
+
+
+def _put_in_order(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Begin with the keys that every line has, as the access line and the server's lines do."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "logger", "event")}
+    return {**first, **event}
+
+
+def _drop_colors(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Drop uvicorn's second version of each message, the one with terminal colours."""
+    event.pop("color_message", None)
+    return event
 
 
 def _shorten_timestamp(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -26,6 +26,12 @@ _TYPES = {
     503: "unavailable",
     504: "deadline-exceeded",
 }
+# What the framework says of these is the reason phrase once more.
+_DETAILS = {
+    404: "There is nothing at this path.",
+    405: "The path does not support this method.",
+    413: "The body is larger than this service accepts.",
+}
 # RFC 9110 renamed these two; Python learned the new names in 3.13.
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
@@ -135,7 +141,8 @@ def problem_response(
     }
     if errors is not None:
         body["errors"] = errors
-    return Response(json.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(content, status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -168,7 +175,10 @@ async def handle_http_exception(request: Request, error: HTTPException) -> Respo
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
-    return problem_response(error.status_code, str(error.detail), request.url.path, headers=headers)
+    detail = str(error.detail)
+    if detail == _title(error.status_code):
+        detail = _DETAILS.get(error.status_code, detail)
+    return problem_response(error.status_code, detail, request.url.path, headers=headers)
 
 
 async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
