@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from alembic import context
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,13 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core.config import ConfigurationError
 from app.database.base import Base
 from app.database.engine import open_migration_engine
+from app.database.migration_logs import quieten
 from app.database.models import import_models
 from app.database.settings import DatabaseSettings, load_database_settings
 from app.database.types import RowId, UtcDateTime
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
-    """Write our column types as plain ones: a migration must still run when the code has moved on."""
+    """
+    Write our column types as plain ones: a migration must still run when the code has moved on.
+    """
     if isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     if item is RowId:
@@ -26,14 +32,40 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
     return False
 
 
+def refuse_empty(
+    migration: MigrationContext, revision: object, scripts: list[MigrationScript]
+) -> None:
+    """Let `make migration` write no file that changes nothing; one written by hand may begin so."""
+    asked = getattr(context.config.cmd_opts, "autogenerate", False)
+    if asked and all(
+        script.upgrade_ops is None or script.upgrade_ops.is_empty() for script in scripts
+    ):
+        raise CommandError("the models and the migrations agree: nothing to write")
+
+
+def refuse_unknown(heads: Iterable[str], settings: DatabaseSettings) -> None:
+    """Say so when the database is at a version that this code does not have."""
+    known = {script.revision for script in context.script.walk_revisions()}
+    if known.issuperset(heads):
+        return
+    where, remedy = settings.backend.display(settings.effective_url), "migrate it from there"
+    if settings.is_embedded:
+        where, remedy = "var/development.db", "delete it"
+    raise CommandError(
+        f"{where} was migrated by code that is not here: switch back, or {remedy}"
+    ) from None
+
+
 def options() -> dict[str, Any]:
     """Return what online and offline have in common."""
     return {
         "target_metadata": Base.metadata,
         "compare_type": True,
-        # SQLite alters a table by building a new one. Written this way, a migration runs everywhere.
+        # SQLite alters a table by building a new one. Written this way, a migration runs
+        # everywhere.
         "render_as_batch": True,
         "render_item": render_item,
+        "process_revision_directives": refuse_empty,
     }
 
 
@@ -45,7 +77,11 @@ def migrate(connection: Connection, settings: DatabaseSettings) -> None:
     # SQLite too can roll back DDL, since our engine begins its transactions itself.
     context.configure(connection=connection, transactional_ddl=True, **options())
     with context.begin_transaction():
-        context.run_migrations()
+        try:
+            context.run_migrations()
+        except CommandError:
+            refuse_unknown(context.get_context().get_current_heads(), settings)
+            raise
         backend.check_migrations(connection)
 
 
@@ -73,6 +109,7 @@ def run() -> None:
         # The command line: nobody has set up logging yet.
         logging.basicConfig(format="%(message)s")
         logging.getLogger("alembic.runtime.migration").setLevel(logging.INFO)
+        quieten()
         try:
             settings = load_database_settings()
         except ConfigurationError as error:

@@ -1,3 +1,9 @@
+<%!
+def body(operations):
+    """Leave out the comments of Alembic that ask to be removed."""
+    lines = [line for line in (operations or "").splitlines() if not line.strip().startswith("# ###")]
+    return "\n".join(lines).strip() or "pass"
+%>\
 """${message[:1].upper() + message[1:]}."""
 
 from collections.abc import Sequence
@@ -13,9 +19,9 @@ depends_on: str | Sequence[str] | None = ${repr(depends_on)}
 
 def upgrade() -> None:
     """Go forward."""
-    ${upgrades if upgrades else "pass"}
+    ${body(upgrades)}
 
 
 def downgrade() -> None:
     """Go back."""
-    ${downgrades if downgrades else "pass"}
+    ${body(downgrades)}

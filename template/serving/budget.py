@@ -19,7 +19,7 @@ class Phases:
     accept: float
     """After TERM, still accept connections while `/ready` answers 503."""
     lame_duck: float
-    """Tell connections to close with their next answer; leave idle ones open until the end of it."""
+    """Tell connections to close with their next answer; leave idle ones open until its end."""
     requests: float
     """Then wait this long for requests that are still running, and cancel what is left."""
     graceful: float
@@ -45,8 +45,8 @@ def first_phases(environ: Environment) -> tuple[float, float]:
     Read ACCEPT_SECONDS and LAME_DUCK_SECONDS.
 
     Accepting on is pointless when the socket is inherited: it stays open, and the kernel hands new
-    connections to whoever else listens on it, or keeps them. Otherwise a load balancer needs a probe
-    period or two to see the 503; 5 s is more than the period of most.
+    connections to whoever else listens on it, or keeps them. Otherwise a load balancer needs a
+    probe period or two to see the 503; 5 s is more than the period of most.
 
     The lame duck is 3 s because a client that is busy uses its connections more often than that.
     """

@@ -28,8 +28,8 @@ def measure(environ: Environment, root: Path = Path("/")) -> Capacity:
     Decide on the number of workers.
 
     WEB_CONCURRENCY wins. Otherwise one worker per CPU the process may really use, not the 2N+1 of
-    older guides: an async worker overlaps waiting by itself, and each one more costs memory and a
-    pool of database connections. `root` is where `proc` and `sys` are found, for tests.
+    older guides: an async worker overlaps waiting by itself, and each one more costs memory and
+    connections of its own. `root` is where `proc` and `sys` are found, for tests.
     """
     if text(environ, "WEB_CONCURRENCY", ""):
         workers = whole(environ, "WEB_CONCURRENCY", 1, least=1)

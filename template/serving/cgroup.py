@@ -11,8 +11,8 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """
     Return how many CPUs' worth of time the process may use, or None without a quota.
 
-    Nothing in Python knows about it: with half a CPU of quota `os.cpu_count()` still says 2. A quota
-    anywhere above us counts, so the least of all ancestors is the answer.
+    Nothing in Python knows about it: with half a CPU of quota `os.cpu_count()` still says 2. A
+    quota anywhere above us counts, so the least of all ancestors is the answer.
     """
     quotas = []
     for directory in _directories(root, "cpu"):
@@ -40,8 +40,8 @@ def _directories(root: Path, controller: str) -> Iterator[Path]:
     """
     Yield where the limits of one controller may stand: our group, its ancestors, the mount root.
 
-    Inside a cgroup namespace the path is relative to a root we do not see, or begins with `..`; then
-    only the mount root, which is our own group there, has the files.
+    Inside a cgroup namespace the path is relative to a root we do not see, or begins with `..`;
+    then only the mount root, which is our own group there, has the files.
     """
     mounts = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():

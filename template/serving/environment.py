@@ -25,7 +25,7 @@ def choice(environ: Environment, name: str, default: str, choices: tuple[str, ..
     """Read one of a few words, in any case."""
     value = text(environ, name, default).lower()
     if value not in choices:
-        _reject(name, value, f"one of {', '.join(choices)}")
+        reject(name, value, f"one of {', '.join(choices)}")
     return value
 
 
@@ -37,7 +37,7 @@ def whole(environ: Environment, name: str, default: int, least: int) -> int:
     except ValueError:
         number = least - 1
     if number < least:
-        _reject(name, value, f"a whole number, {least} or more")
+        reject(name, value, f"a whole number, {least} or more")
     return number
 
 
@@ -49,9 +49,10 @@ def seconds(environ: Environment, name: str, default: float, least: float = 0) -
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= least):
-        _reject(name, value, f"a number of seconds, {least:g} or more")
+        reject(name, value, f"a number of seconds, {least:g} or more")
     return number
 
 
-def _reject(name: str, value: str, wanted: str) -> NoReturn:
+def reject(name: str, value: str, wanted: str) -> NoReturn:
+    """End the start and say what to type."""
     raise BadVariable(f"{name}={value!r} is not {wanted}.")

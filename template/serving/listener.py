@@ -2,16 +2,28 @@
 
 import functools
 import os
+import re
 
-from serving.environment import Environment, text
+from serving.environment import Environment, reject, text
 
 DEFAULT_BIND = "127.0.0.1:8000"
+HIGHEST_PORT = 65535
 
 
 def bind(environ: Environment) -> list[str]:
     """Read BIND: comma-separated `host:port`, `unix:/path` or `fd://N`."""
-    addresses = text(environ, "BIND", DEFAULT_BIND).split(",")
-    return [address.strip() for address in addresses if address.strip()]
+    value = text(environ, "BIND", DEFAULT_BIND)
+    addresses = [address.strip() for address in value.split(",") if address.strip()]
+    if not addresses or not all(map(_is_address, addresses)):
+        reject("BIND", value, "host:port, unix:/path or fd://N; for example 0.0.0.0:8000")
+    return addresses
+
+
+def _is_address(address: str) -> bool:
+    if re.fullmatch(r"unix:.+|fd://\d+", address):
+        return True
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]*):(\d{1,5})", address)
+    return found is not None and int(found[1]) <= HIGHEST_PORT
 
 
 @functools.cache
@@ -19,9 +31,9 @@ def inherited() -> bool:
     """
     Tell whether somebody else owns the listening socket, so that it outlives this process.
 
-    systemd says so with LISTEN_FDS, meant for the process LISTEN_PID; `BIND=fd://N` says so too. The
-    answer is remembered, because gunicorn removes the variables once it has taken the sockets and
-    executes its configuration file again on a HUP.
+    systemd says so with LISTEN_FDS, meant for the process LISTEN_PID; `BIND=fd://N` says so too.
+    The answer is remembered, because gunicorn removes the variables once it has taken the sockets
+    and executes its configuration file again on a HUP.
     """
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         return os.environ.get("LISTEN_FDS", "0") != "0"

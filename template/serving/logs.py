@@ -27,8 +27,8 @@ def configuration(environ: Environment) -> dict[str, Any]:
     default = "json" if production else "text"
     chosen = choice(environ, "LOG_FORMAT", default, ("json", "text"))
     own: dict[str, Any] = {"handlers": ["stderr"], "propagate": False}
-    # Both servers would write access lines, without duration, route or request id: the application's
-    # own line has them, so theirs are off. uvicorn's are by having no handler to go to.
+    # Both servers would write access lines, without duration, route or request id. Those of the
+    # application have them, so theirs are off: uvicorn's by having no handler to go to.
     none: dict[str, Any] = {"handlers": [], "propagate": False}
     return {
         "version": 1,

@@ -54,8 +54,8 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         Load the application and serve; the boot guard stands around it.
 
         A worker that cannot start exits 3 or 4, and gunicorn then stops everything. That is right
-        the first time. Later it would turn one dead worker and a broken file, or a database that is
-        away, into an outage: so this one waits a second and exits 1, to be replaced.
+        the first time. Later it would turn one dead worker and a broken file, or a dependency that
+        is away, into an outage: so this one waits a second and exits 1, to be replaced.
         """
         try:
             super().init_process()
@@ -116,7 +116,7 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         # The master passes SIGINT on as SIGQUIT, which uvicorn does not know.
         signal.signal(signal.SIGQUIT, server.handle_exit)
         try:
-            # The plain sockets, not gunicorn's wrappers: uvloop trips over those when it closes them.
+            # The plain sockets, not gunicorn's wrappers: uvloop trips over those when closing them.
             await server.serve(sockets=[getattr(own, "sock", own) for own in self.sockets])
         except asyncio.CancelledError:
             if not server.told_to_stop:

@@ -166,7 +166,7 @@ def test_awkward_text_comes_out_as_typed(projects: Projects, text: str) -> None:
     assert tomllib.loads(project.read("pyproject.toml"))["project"]["description"] == f"{text} & more"
     stored = yaml.safe_load(project.read(".copier-answers.yml"))
     assert (stored["project_name"], stored["description"]) == (text, f"{text} & more")
-    assert f"> {text}: {text} & more\n" in project.read("README.md")
+    assert f"# {text}\n\n> {text} & more\n" in project.read("README.md")
     assert shown(project.read("app/settings.py")) == [text, f"{text} & more"]
     checked = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--check", "--no-cache", "."],

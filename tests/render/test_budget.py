@@ -152,6 +152,8 @@ def test_ci_tests_on_a_real_database(projects: Projects, name: str) -> None:
         assert job["steps"][-1]["run"] == "make migrate ci"
     else:
         (included,) = yaml.safe_load(project.read(".gitlab-ci.yml"))["include"]
-        job = yaml.safe_load(project.read(included["local"]))["database"]
+        assert included["rules"] == [{"exists": [included["local"]]}], "without such a job nothing is included"
+        (path,) = project.path.glob(included["local"])
+        job = yaml.safe_load(path.read_text())["database"]
         assert job["variables"]["DATABASE_URL"].startswith("postgresql://")
         assert job["script"] == ["make migrate ci"]

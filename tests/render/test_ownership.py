@@ -16,14 +16,14 @@ from tests.support.variants import Variant, pairwise, variants
 
 #: What gives a feature away, by the fact that turns it on: none of it may occur where the fact is false.
 WORDS = {
-    "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|app\.database|app\.items|migrat",
+    "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
+    r"|app\.items|migrat|\bengines?\b",
     "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
     "has_github": r"\.github|dependabot|github-actions",
     "has_gitlab": r"gitlab|renovate",
 }
-#: The exceptions: the record of what was answered, and the one program that knows both examples, because it removes
-#: whichever is there.
-EXEMPT = {".copier-answers.yml", "scripts/drop-example"}
+#: The exception: the record of what was answered.
+EXEMPT = {".copier-answers.yml"}
 
 
 @cache

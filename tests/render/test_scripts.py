@@ -100,6 +100,32 @@ def test_without_uv_make_says_how_to_get_it(projects: Projects, tmp_path: Path) 
     assert "make dev" in subprocess.run(["make"], cwd=project.path, env=bare, capture_output=True, text=True).stdout
 
 
+def test_ci_refuses_a_missing_lock(projects: Projects) -> None:
+    """
+    Without uv.lock there is nothing to install in CI: `make ci` stops at once and says what to type.
+    """
+    project = projects.render(named("minimal"))
+    assert not (project / "uv.lock").exists()
+    done = subprocess.run(["scripts/ci"], cwd=project.path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode
+    assert "uv lock && git add uv.lock" in done.stderr
+
+
+@pytest.mark.parametrize(("value", "seen"), [("", "unset"), ("3", "3")])
+def test_serve_takes_an_empty_variable_as_unset(projects: Projects, tmp_path: Path, value: str, seen: str) -> None:
+    """
+    gunicorn reads WEB_CONCURRENCY by itself and would end with a traceback when it is empty.
+    """
+    stub = tmp_path / "uv"
+    stub.write_text('#!/bin/sh\necho "$*: ${WEB_CONCURRENCY-unset}"\n')
+    stub.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "WEB_CONCURRENCY": value}
+    done = subprocess.run(
+        ["scripts/serve"], cwd=projects.render(named("minimal")).path, env=environ, capture_output=True, text=True
+    )
+    assert done.stdout == f"run gunicorn app.main:app: {seen}\n"
+
+
 def test_every_target_has_its_script() -> None:
     """
     What make does here can be done without make.

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 from json.encoder import encode_basestring_ascii as quote
 from select import PIPE_BUF
 
+import structlog
 from starlette.types import Scope
 
 from app.core.logs import LogSettings
@@ -14,6 +16,7 @@ from app.core.principal import principal_of
 from app.core.route import route_of
 
 STDOUT = 1
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class AccessLog:
@@ -26,7 +29,10 @@ class AccessLog:
 
     def __init__(self, settings: LogSettings) -> None:
         """Lines are written at the levels `debug` and `info`."""
-        self.enabled = settings.level_number <= logging.INFO
+        # Python has no standard output where descriptor 1 was closed at the start; what is written
+        # to that number now would go to whatever was opened since.
+        self.enabled = settings.level_number <= logging.INFO and sys.stdout is not None
+        self.complained = False
         self.compose = _compose_json if settings.as_json else _compose_text
         self.lines: list[bytes] = []
         self.size = 0
@@ -35,8 +41,8 @@ class AccessLog:
         """
         Write the line of a request that is over, with those of its turn of the event loop.
 
-        Under load one system call serves several lines. It is made outside of the request, so that a
-        standard output that is closed or full fails no request.
+        Under load one system call serves several lines. It is made outside of the request, so that
+        a standard output that is closed or full fails no request.
         """
         if not self.enabled:
             return
@@ -53,7 +59,12 @@ class AccessLog:
         """Write what has come together."""
         if self.lines:
             lines, self.lines, self.size = self.lines, [], 0
-            os.write(STDOUT, b"".join(lines))
+            try:
+                os.write(STDOUT, b"".join(lines))
+            except OSError as error:
+                if not self.complained:
+                    self.complained = True
+                    logger.error("access lines cannot be written", reason=str(error))
 
 
 def _compose_json(scope: Scope, request_id: str, status: int, milliseconds: float) -> str:
@@ -64,7 +75,7 @@ def _compose_json(scope: Scope, request_id: str, status: int, milliseconds: floa
     return (
         f'{{"timestamp":"{_timestamp()}","level":"info","logger":"access","event":"request",'
         f'"request_id":"{request_id}","method":{quote(scope["method"])},'
-        f'"path":{quote(scope["path"])},"route":{quote(route) if route else "null"},'
+        f'"path":{quote(_path_of(scope))},"route":{quote(route) if route else "null"},'
         f'"status":{status},"duration_ms":{milliseconds:.1f},'
         f'"client":{quote(client[0]) if client and client[0] else "null"}{caller}}}\n'
     )
@@ -73,9 +84,15 @@ def _compose_json(scope: Scope, request_id: str, status: int, milliseconds: floa
 def _compose_text(scope: Scope, request_id: str, status: int, milliseconds: float) -> str:
     client = scope.get("client")
     return (
-        f"{_timestamp()} {scope['method']} {quote(scope['path'])[1:-1]} {status} "
+        f"{_timestamp()} {scope['method']} {_path_of(scope)} {status} "
         f"{milliseconds:.1f} ms {client[0] if client else '-'} {request_id}\n"
     )
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path as it was sent, still percent-encoded."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw.decode("latin-1") if raw else str(scope["path"])
 
 
 _second = 0

@@ -1,8 +1,11 @@
 """The request deadline: no first byte in time is a 504, and a silent stream is cut."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+from anyio import CapacityLimiter
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,42 +24,55 @@ class Deadline:
     Cancel a request that has not sent its first byte in time.
 
     Once the response has begun, the same number of seconds bounds the silence between two of its
-    parts; then SilentResponseError is raised. WebSockets are exempt.
+    parts; then SilentResponseError is raised. Work after the last part has no deadline, and neither
+    have WebSockets.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         """`seconds` is the request budget."""
         self.app = app
         self.seconds = seconds
+        self.threads: CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app under the deadline."""
         if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                self.threads = current_default_thread_limiter()
             await self.app(scope, receive, send)
             return
 
-        budget = scope[_KEY] = Budget(self.seconds)
+        async def refuse() -> None:
+            response = problem_response(
+                504, f"No answer within {budget.seconds:g} seconds.", scope["path"]
+            )
+            await response(scope, receive, send)
+
+        budget = scope[_KEY] = Budget(self.seconds, self.threads, refuse)
 
         async def send_and_restart(message: Message) -> None:
+            if budget.spent:
+                return
             budget.started = True
-            budget.restart()
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                budget.timer.cancel()
+            else:
+                budget.restart()
             await send(message)
 
         try:
             await self.app(scope, receive, send_and_restart)
         except asyncio.CancelledError:
-            if not budget.is_spent():
+            if not budget.takes_back_cancellation():
                 raise
         finally:
             budget.timer.cancel()
-        if not budget.spent:
-            return
-        if budget.started:
+        if budget.refusal is not None:
+            await budget.refusal
+        elif budget.spent and budget.started:
             raise SilentResponseError(f"nothing sent for {budget.seconds:g} s")
-        response = problem_response(
-            504, f"No answer within {budget.seconds:g} seconds.", scope["path"]
-        )
-        await response(scope, receive, send)
+        elif budget.spent:
+            await refuse()
 
 
 class Budget:
@@ -67,13 +83,32 @@ class Budget:
     fires: one timer for a request, where rescheduling makes one for each part of its response.
     """
 
-    __slots__ = ("begun", "loop", "seconds", "spent", "started", "task", "timer")
+    __slots__ = (
+        "begun",
+        "loop",
+        "refusal",
+        "refuse",
+        "seconds",
+        "spent",
+        "started",
+        "task",
+        "threads",
+        "timer",
+    )
 
-    def __init__(self, seconds: float) -> None:
-        """Start counting for the current task."""
+    def __init__(
+        self,
+        seconds: float,
+        threads: CapacityLimiter | None,
+        refuse: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Start counting for the current task. `refuse` answers 504 in its place."""
         self.task = cast("asyncio.Task[object]", asyncio.current_task())
         self.loop = asyncio.get_running_loop()
         self.seconds = seconds
+        self.threads = threads
+        self.refuse = refuse
+        self.refusal: asyncio.Task[None] | None = None
         self.begun = self.loop.time()
         self.started = False
         self.spent = False
@@ -91,17 +126,26 @@ class Budget:
         self.timer = self.loop.call_later(seconds, self.look)
 
     def look(self) -> None:
-        """Cancel the task if its time is over, else look again when it will be."""
+        """End the request if its time is over, else look again when it will be."""
         left = self.begun + self.seconds - self.loop.time()
         if left > 0:
             self.timer = self.loop.call_later(left, self.look)
+            return
+        self.spent = True
+        if self.is_in_thread() and not self.started:
+            # A thread cannot be cancelled. Cancelling who waits for it would give its place in the
+            # pool away while it still runs, and a hanging dependency would pile up threads.
+            self.refusal = self.loop.create_task(self.refuse())
         else:
-            self.spent = True
             self.task.cancel()
 
-    def is_spent(self) -> bool:
+    def is_in_thread(self) -> bool:
+        """Tell whether the request waits for a `def` endpoint or dependency."""
+        return self.threads is not None and self.task in self.threads.statistics().borrowers
+
+    def takes_back_cancellation(self) -> bool:
         """Tell, of a cancellation, whether it was ours and ours alone; take it back then."""
-        return self.spent and self.task.uncancel() == 0
+        return self.spent and self.refusal is None and self.task.uncancel() == 0
 
 
 def deadline(seconds: float) -> Any:

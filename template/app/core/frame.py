@@ -16,6 +16,9 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # nginx's status for "the client closed the connection"; no standard one exists.
 CLIENT_CLOSED_REQUEST = 499
+# Asking whether the client is still there costs as much as the rest of the frame. Before this time
+# hardly anybody leaves.
+NOTICEABLE_SECONDS = 0.1
 
 
 class Frame:
@@ -51,6 +54,9 @@ class Frame:
         complete = False
         plain_error: Message | None = None
 
+        def end(final: int) -> None:
+            self.access_log.write(scope, request_id, final, time.perf_counter() - begun)
+
         async def send_with_id(message: Message) -> None:
             nonlocal status, complete, plain_error
             if message["type"] == "http.response.start":
@@ -59,14 +65,24 @@ class Frame:
                     plain_error = message
                     return
                 message["headers"] = [*message.get("headers", ()), header]
-            elif plain_error is not None:
-                response = _as_problem(plain_error, message, scope["path"])
-                response.raw_headers.append(header)
-                plain_error, complete = None, True
-                await response(scope, receive, send)
+                await send(message)
                 return
-            elif not message.get("more_body", False):
+            last = not message.get("more_body", False)
+            if plain_error is not None:
+                start, plain_error = plain_error, None
+                if last:
+                    response = _as_problem(start, message, scope["path"])
+                    start, message = await _messages_of(response, scope, receive)
+                start["headers"] = [*start["headers"], header]
+                await send(start)
+            if last and not complete:
                 complete = True
+                # The server drops what is sent to a client that has left, without a word.
+                if status >= 400 or time.perf_counter() - begun > NOTICEABLE_SECONDS:
+                    gone = await _has_left(receive)
+                    end(CLIENT_CLOSED_REQUEST if gone else status)
+                else:
+                    end(status)
             await send(message)
 
         try:
@@ -86,7 +102,32 @@ class Frame:
             if not complete:
                 raise
         finally:
-            self.access_log.write(scope, request_id, status, time.perf_counter() - begun)
+            if not complete:
+                end(status)
+
+
+async def _has_left(receive: Receive) -> bool:
+    """Ask the server whether the client has gone, without waiting."""
+    asking = asyncio.ensure_future(receive())
+    await asyncio.sleep(0)
+    if asking.done():
+        return asking.exception() is None and asking.result()["type"] == "http.disconnect"
+    asking.cancel()
+    return False
+
+
+async def _messages_of(
+    response: Response, scope: Scope, receive: Receive
+) -> tuple[Message, Message]:
+    """Return the two messages a small response consists of."""
+    messages: list[Message] = []
+
+    async def collect(message: Message) -> None:
+        messages.append(message)
+
+    await response(scope, receive, collect)
+    start, body = messages
+    return start, body
 
 
 def _is_plain_text(start: Message) -> bool:

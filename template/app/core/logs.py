@@ -2,9 +2,10 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import structlog
+from pydantic import BeforeValidator
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.core.config import EnvironmentSettings
@@ -16,11 +17,19 @@ _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "gunicorn.error", "_granian", "hy
 _SERVER_ACCESS_LOGGERS = ("uvicorn.access", "gunicorn.access", "granian.access", "hypercorn.access")
 
 
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+
+def lower(value: Any) -> Any:
+    """Accept `INFO` for `info`, as the server does."""
+    return value.lower() if isinstance(value, str) else value
+
+
 class LogSettings(EnvironmentSettings):
     """Settings of the log."""
 
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    log_format: Literal["json", "text"] | None = None
+    log_level: Annotated[Level, BeforeValidator(lower)] = "info"
+    log_format: Annotated[Literal["json", "text"] | None, BeforeValidator(lower)] = None
 
     @property
     def as_json(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Iterable
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +34,10 @@ class ProxyHeaders:
                 address = ip_address(host)
             except ValueError:
                 return None, False
+            # An IPv4 client of an IPv6 socket: the same machine, whatever the socket calls it.
+            if isinstance(address, IPv6Address) and address.ipv4_mapped:
+                address = address.ipv4_mapped
+                host = str(address)
             return host, any(address in network for network in networks)
 
         self.look_up = look_up
@@ -42,7 +46,13 @@ class ProxyHeaders:
         """Rewrite `client` and `scheme` of the scope, then call the app."""
         if scope["type"] != "lifespan":
             peer = scope.get("client")
-            if self.look_up(peer[0])[1] if peer and peer[0] else self.trusts_unix:
+            if peer and peer[0]:
+                host, trusted = self.look_up(peer[0])
+                if host and host != peer[0]:
+                    scope["client"] = (host, peer[1])
+            else:
+                trusted = self.trusts_unix
+            if trusted:
                 self.rewrite(scope)
         return self.app(scope, receive, send)
 

@@ -1,7 +1,9 @@
 """The application class: FastAPI inside the frame that every service needs."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
@@ -10,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import VERSION
 from app.core.access_log import AccessLog
@@ -47,6 +49,8 @@ class Service(FastAPI):
             version=VERSION,
             openapi_url="/openapi.json" if docs else None,
             lifespan=self.run,
+            # A redirect would name whatever host the request claimed.
+            redirect_slashes=False,
             # Idle, the built-in telemetry still costs a tenth to a third of every request.
             telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
             responses=problem_responses(400, 413, 422, 504),
@@ -90,7 +94,9 @@ class Service(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if self.settings.http.root_path and scope["type"] != "lifespan":
+        if scope["type"] == "lifespan":
+            send = partial(_explain, send)
+        elif self.settings.http.root_path:
             scope["root_path"] = self.settings.http.root_path
         await self.frame(scope, receive, send)
 
@@ -110,3 +116,12 @@ class Service(FastAPI):
             yield
         finally:
             self.readiness.started = False
+
+
+async def _explain(send: Send, message: Message) -> None:
+    """Put the words of an error that has some for the operator in place of its traceback."""
+    if message["type"] == "lifespan.startup.failed":
+        words = getattr(sys.exc_info()[1], "operator_message", None)
+        if words:
+            message = {**message, "message": words}
+    await send(message)

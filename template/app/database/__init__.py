@@ -1,1 +1,3 @@
-"""The database: its settings, its pool, one session per request, and what happens when it is away."""
+"""
+The database: its settings, its pool, one session per request, and what happens when it is away.
+"""

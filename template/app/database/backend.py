@@ -5,14 +5,17 @@ from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine
 
-# What an error of the driver means to a client. None of these is a bug.
+# What an error of the driver means.
 #   unavailable  down, saturated or too slow: the same request may succeed later
 #   conflict     the change contradicts what is stored
-Condition = Literal["unavailable", "conflict"]
+#   absent       there is no such table: nobody has migrated, or the statement is a bug
+Condition = Literal["unavailable", "conflict", "absent"]
 
 
 class Backend(ABC):
-    """One kind of database: how its URL is read, how a connection is opened, what its errors mean."""
+    """
+    One kind of database: how its URL is read, how a connection is opened, what its errors mean.
+    """
 
     name: str
     schemes: frozenset[str]
@@ -28,8 +31,8 @@ class Backend(ABC):
         """
         Return the URL for SQLAlchemy and the arguments that open its connections.
 
-        `seconds` bounds connecting and every statement; None leaves statements unbounded, for migrations. `name` is
-        what the server shows in its list of connections.
+        `seconds` bounds connecting and every statement; None leaves statements unbounded, for
+        migrations. `name` is what the server shows in its list of connections.
         """
 
     @abstractmethod
@@ -38,7 +41,7 @@ class Backend(ABC):
 
     @abstractmethod
     def condition(self, error: BaseException) -> Condition | None:
-        """Return what an error of the driver means, None when it is a bug."""
+        """Return what an error of the driver means, None when it is a bug for certain."""
 
     @abstractmethod
     def is_local(self, url: str) -> bool:
@@ -49,7 +52,10 @@ class Backend(ABC):
         """Return the URL without anything secret, for logs."""
 
     def connection_limit(self, connection: Connection) -> int | None:
-        """Return how many connections the server grants to services like this, None when it does not count."""
+        """
+        Return how many connections the server grants to services like this, None when it does not
+        count.
+        """
         return None
 
     def create(self, url: str) -> None:

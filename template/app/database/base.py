@@ -8,8 +8,8 @@ class Base(DeclarativeBase):
     """
     Models derive from this; `Base.metadata` is what migrations are compared with.
 
-    Constraints get their names from a convention instead of from the database: a migration can only alter or drop what it
-    can name, and every database invents other names.
+    Constraints get their names from a convention instead of from the database: a migration can only
+    alter or drop what it can name, and every database invents other names.
     """
 
     metadata = MetaData(

@@ -4,7 +4,6 @@ import asyncio
 import os
 
 import structlog
-from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from app.database.session import Database
 
@@ -18,15 +17,16 @@ async def report_capacity(database: Database) -> None:
     """
     Log, once at start, how many connections the service may open and how many the database grants.
 
-    The app does not know how it is served, so the number of workers is WEB_CONCURRENCY, which servers read too, or else
-    the number of CPUs, which is their usual default. Several machines have to be multiplied by hand. Never raises and never
-    delays the start: the database may be away.
+    The app does not know how it is served, so the number of workers is WEB_CONCURRENCY, which
+    servers read too, or else the number of CPUs, which is their usual default. Several machines
+    have to be multiplied by hand. Never raises and never delays the start: the database may be
+    away.
     """
     settings = database.settings
     try:
         async with asyncio.timeout(2 * settings.seconds), database.engine.connect() as connection:
             limit = await connection.run_sync(settings.backend.connection_limit)
-    except (DBAPIError, TimeoutError, OSError) as error:
+    except Exception as error:
         logger.warning(
             "the database is unavailable; started without it",
             database=settings.backend.display(settings.effective_url),

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.database.backends import APPLICATION_NAME
 from app.database.settings import DatabaseSettings
 
-# Half an hour. Long-lived connections collect memory on the server, stick to the old primary after a failover, and outlive a
-# changed password; firewalls forget idle ones without telling, and whoever uses one then waits a full time-out to find that out.
+# Half an hour. Long-lived connections collect memory on the server, stick to the old primary after
+# a failover, and outlive a changed password; firewalls forget idle ones without telling, and
+# whoever uses one then waits a full time-out to find that out.
 RECYCLE_SECONDS = 1800
 
 
@@ -27,7 +28,9 @@ def open_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def open_migration_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """Make an engine for migrations: one connection, whose statements may take as long as they take."""
+    """
+    Make an engine for migrations: one connection, whose statements may take as long as they take.
+    """
     return _engine(settings, None, poolclass=NullPool)
 
 

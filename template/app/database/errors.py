@@ -23,7 +23,10 @@ def condition_of(error: DBAPIError) -> Condition | None:
 
 
 def is_conflict(error: DBAPIError) -> bool:
-    """Return whether a change contradicts what is stored: a duplicate, or a reference to what is not there."""
+    """
+    Return whether a change contradicts what is stored: a duplicate, or a reference to what is not
+    there.
+    """
     return condition_of(error) == "conflict"
 
 
@@ -31,7 +34,8 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
     """
     Answer an error of the database that no service has dealt with.
 
-    Nothing of the error goes to the client: it holds names of tables. A bug is raised again and becomes a 500.
+    Nothing of the error goes to the client: it holds names of tables. A bug is raised again and
+    becomes a 500; a missing table is one too, but needs no traceback to be understood.
     """
     condition = condition_of(error)
     if condition == "conflict":
@@ -39,6 +43,12 @@ async def handle_database_error(request: Request, error: DBAPIError) -> Response
         return problem_response(409, "The change contradicts what is stored.", request.url.path)
     if condition == "unavailable":
         return _unavailable(request, _reason(error))
+    if condition == "absent":
+        logger.error(
+            "a table is missing; if the database is not migrated: run make migrate",
+            reason=_reason(error),
+        )
+        return problem_response(500, "An unexpected error occurred.", request.url.path)
     raise error
 
 

@@ -6,21 +6,24 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypedDict
 
 from fastapi import APIRouter, FastAPI
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from app.core.feature import Feature
 from app.database.capacity import report_capacity
 from app.database.development import migrate
 from app.database.errors import handle_database_error, handle_pool_timeout
+from app.database.migrated import Migrated
 from app.database.session import Database
-from app.database.settings import DatabaseSettings
+from app.database.settings import PROJECT, DatabaseSettings
+
+VERSIONS = PROJECT / "migrations" / "versions"
 
 
 class State(TypedDict):
     """What the lifespan adds to `request.state`."""
 
     database: Database
+    migrated: Migrated
 
 
 def database(settings: DatabaseSettings) -> Feature:
@@ -28,15 +31,16 @@ def database(settings: DatabaseSettings) -> Feature:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        # Starts with the database away as well as with it: readiness tells, requests get 503, and nothing has to be restarted when it
-        # returns.
+        # Starts with the database away as well as with it: readiness tells, requests get 503, and
+        # nothing has to be restarted when it returns.
         if not settings.is_production:
             await migrate(settings)
         # In a thread because it imports the driver; it connects to nothing.
         database = await asyncio.to_thread(Database, settings)
+        migrated = await asyncio.to_thread(Migrated, VERSIONS)
         report = asyncio.create_task(report_capacity(database))
         try:
-            yield {"database": database}
+            yield {"database": database, "migrated": migrated}
         finally:
             report.cancel()
             with suppress(asyncio.CancelledError):
@@ -56,12 +60,6 @@ def database(settings: DatabaseSettings) -> Feature:
 
 
 async def check(state: Mapping[str, Any]) -> None:
-    """
-    Ask the database something.
-
-    Through the pool, on purpose: where no connection gets free within the deadline of the check, requests do not get one
-    either.
-    """
-    database: Database = state["database"]
-    async with database.session(read_only=True) as session:
-        await session.execute(text("SELECT 1"))
+    """Pass when the database answers and was migrated."""
+    migrated: Migrated = state["migrated"]
+    await migrated.require(state["database"])

@@ -7,7 +7,9 @@ import app
 
 
 def import_models() -> None:
-    """Import `app.<feature>.models` of every feature that has one; nothing has to be listed twice."""
+    """
+    Import `app.<feature>.models` of every feature that has one; nothing has to be listed twice.
+    """
     for package in pkgutil.iter_modules(app.__path__):
         if package.ispkg and any(
             module.name == "models"

@@ -32,16 +32,19 @@ class Database:
     @asynccontextmanager
     async def session(self, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:
         """
-        Open a session around one transaction: committed at the end, rolled back when anything is raised.
+        Open a session around one transaction: committed at the end, rolled back when anything is
+        raised.
 
-        Whatever happens, also when the request is cancelled in the middle of a statement, the connection goes back to
-        the pool without a transaction, or is closed. `read_only` is a promise that SQLite uses to let readers pass the
-        writer; nothing enforces it.
+        Whatever happens, also when the request is cancelled in the middle of a statement, the
+        connection goes back to the pool without a transaction, or is closed. `read_only` is a
+        promise that SQLite uses to let readers pass the writer; nothing enforces it.
 
-        For use outside a request, and in a response that streams after the session of its request has ended.
+        For use outside a request, and in a response that streams after the session of its request
+        has ended.
         """
         engine = self._reading if read_only else self.engine
-        # Objects stay readable after the commit: the response is built from them, and expired ones would need a query.
+        # Objects stay readable after the commit: the response is built from them, and expired ones
+        # would need a query.
         async with AsyncSession(engine, expire_on_commit=False) as session:
             yield session
             await session.commit()
@@ -63,6 +66,7 @@ async def get_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]
         yield session
 
 
-# `scope="function"` ends the session when the endpoint has returned and before the first byte of the response: a client is never told
-# of something that then fails to commit, and a slow client holds no connection.
+# `scope="function"` ends the session when the endpoint has returned and before the first byte of
+# the response: a client is never told of something that then fails to commit, and a slow client
+# holds no connection.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

@@ -24,13 +24,14 @@ class DatabaseSettings(EnvironmentSettings):
 
     # Secret, because it holds a password: never in a log or a traceback.
     url: SecretStr | None = None
-    # Connections that are kept. A connection serves one request at a time, and only while it talks to the database: five keep a
-    # worker busy that answers about a thousand such requests a second in 5 ms each.
+    # Connections that are kept. A connection serves one request at a time, and only while it talks
+    # to the database: five keep a worker busy that answers about a thousand such requests a second
+    # in 5 ms each.
     pool_size: Annotated[int, Field(ge=1)] = 5
     # Connections beyond those in a burst, closed after use.
     max_overflow: Annotated[int, Field(ge=0)] = 5
-    # The time for connecting, for waiting for a connection of the pool, and for a statement, each. Far below REQUEST_SECONDS, so that
-    # a request hears of a slow database in time to answer 503.
+    # The time for connecting, for waiting for a connection of the pool, and for a statement, each.
+    # Far below REQUEST_SECONDS, so that a request hears of a slow database in time to answer 503.
     seconds: Annotated[float, Field(gt=0)] = 5
 
     @field_validator("url")

@@ -13,7 +13,8 @@ from app.database.backend import Backend, Condition
 # Set by sessions that only read: see `begin`.
 READ_ONLY = "sqlite_read_only"
 
-# How many steps of SQLite's virtual machine pass between two looks at the clock: about a millisecond, and no measurable cost.
+# How many steps of SQLite's virtual machine pass between two looks at the clock: about a
+# millisecond, and no measurable cost.
 _STEPS = 100_000
 
 # Primary result codes (the low byte of the extended one) that say "not now" or "not on this disk".
@@ -56,16 +57,20 @@ class Sqlite(Backend):
 
         @event.listens_for(engine, "connect")
         def set_up(connection: Any, record: Any) -> None:
-            # The driver would begin transactions late and not at all before a SELECT or DDL; `begin` does it instead.
+            # The driver would begin transactions late and not at all before a SELECT or DDL;
+            # `begin` does it instead.
             connection.isolation_level = None
             cursor = connection.cursor()
             # How long to wait for the one writer to finish, first: the next line may have to.
             cursor.execute(f"PRAGMA busy_timeout = {int((seconds or 60) * 1000)}")
-            # Readers and the writer do not block each other. A property of the file, set again at no cost.
+            # Readers and the writer do not block each other. A property of the file, set again at
+            # no cost.
             cursor.execute("PRAGMA journal_mode = WAL")
-            # With WAL a power cut can lose the last commits, but cannot corrupt the file; FULL would lose none.
+            # With NORMAL a power cut cannot corrupt the file either, but can lose the last commits,
+            # of which clients have been told. FULL loses none, at the cost of a sync per commit.
             cursor.execute("PRAGMA synchronous = FULL")
-            # Off by default for the sake of 2004. Off in migrations, which rebuild tables: see `begin_migrations`.
+            # SQLite enforces foreign keys only where it is told to. Not in migrations, which
+            # rebuild tables: see `check_migrations`.
             cursor.execute(f"PRAGMA foreign_keys = {'ON' if seconds else 'OFF'}")
             cursor.close()
             if seconds:
@@ -76,8 +81,9 @@ class Sqlite(Backend):
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            # A transaction that reads first and writes later fails at once, whatever the busy timeout, if somebody else wrote in between.
-            # So those that may write queue up for the right to write before they read.
+            # A transaction that reads first and writes later fails at once, whatever the busy
+            # timeout, if somebody else wrote in between. So those that may write queue up for the
+            # right to write before they read.
             read_only = connection.get_execution_options().get(READ_ONLY, False)
             connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
@@ -91,11 +97,13 @@ class Sqlite(Backend):
             def give_up(context: ExceptionContext) -> None:
                 if not isinstance(context.original_exception, asyncio.CancelledError):
                     return
-                # A cancelled request stops waiting, but its statement runs on in the thread of the connection, with its lock: end it.
+                # A cancelled request stops waiting, but its statement runs on in the thread of the
+                # connection, with its lock: end it.
                 if context.connection is not None:
                     context.connection.connection.info["statement"].stop()
-                # And keep the connection, for the rollback: closing it instead would leave the transaction, and the lock, to the garbage
-                # collector. Nothing is out of step, as it could be on a network.
+                # And keep the connection, for the rollback: closing it instead would leave the
+                # transaction, and the lock, to the garbage collector. Nothing is out of step, as it
+                # could be on a network.
                 context.is_disconnect = False
 
     def condition(self, error: BaseException) -> Condition | None:
@@ -103,6 +111,9 @@ class Sqlite(Backend):
         name: str = getattr(error, "sqlite_errorname", "")
         if name in _CONFLICT:
             return "conflict"
+        # It has no code of its own.
+        if name == "SQLITE_ERROR" and str(error).startswith("no such table"):
+            return "absent"
         return "unavailable" if "_".join(name.split("_")[:2]) in _UNAVAILABLE else None
 
     def is_local(self, url: str) -> bool:
@@ -121,8 +132,9 @@ class Sqlite(Backend):
         """
         Look for references to rows that are gone.
 
-        Altering a table on SQLite means building a new one and dropping the old; with foreign keys enforced, the drop
-        would delete what refers to it. So they are off meanwhile and checked here, before the commit.
+        Altering a table on SQLite means building a new one and dropping the old; with foreign keys
+        enforced, the drop would delete what refers to it. So they are off meanwhile and checked
+        here, before the commit.
         """
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
         if broken:

@@ -6,13 +6,16 @@ from typing import Any
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer
 from sqlalchemy.types import TypeDecorator
 
-# 64 bits everywhere. SQLite numbers rows by itself only in a column it calls INTEGER, which has 64 bits there.
+# 64 bits everywhere. SQLite numbers rows by itself only in a column it calls INTEGER, which has 64
+# bits there.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 MAX_ROW_ID = 2**63 - 1
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in time. Always aware and always UTC in Python, also on SQLite, which stores no offset."""
+    """
+    A moment in time. Always aware and always UTC in Python, also on SQLite, which stores no offset.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True

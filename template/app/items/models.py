@@ -16,7 +16,8 @@ class Item(Base):
     """One item."""
 
     __tablename__ = "items"
-    # SQLite would give the number of a deleted last row to the next one, and old cursors and links would lead there.
+    # SQLite would give the number of a deleted last row to the next one, and old cursors and links
+    # would lead there.
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
+from app.database.errors import is_conflict
 from app.database.session import SessionDep
+from app.items.errors import ItemNameTaken
 from app.items.models import Item
 
 
@@ -16,12 +19,15 @@ class ItemRepository:
         self.session = session
 
     async def add(self, item: Item) -> None:
-        """Insert; raises IntegrityError for a name that exists."""
+        """Insert; raises ItemNameTaken."""
         self.session.add(item)
-        await self.session.flush()
+        await self.save()
 
     async def get(self, item_id: int, *, for_update: bool = False) -> Item | None:
-        """Read one; `for_update` keeps others from changing or deleting it until the end of the transaction."""
+        """
+        Read one; `for_update` keeps others from changing or deleting it until the end of the
+        transaction.
+        """
         return await self.session.get(Item, item_id, with_for_update=for_update)
 
     async def list_after(self, item_id: int, limit: int) -> Sequence[Item]:
@@ -30,8 +36,13 @@ class ItemRepository:
         return (await self.session.scalars(query)).all()
 
     async def save(self) -> None:
-        """Send changes to the database now; raises IntegrityError for a name that exists."""
-        await self.session.flush()
+        """Send changes to the database now; raises ItemNameTaken."""
+        try:
+            await self.session.flush()
+        except IntegrityError as error:
+            # The name is the only thing that can be taken. Looking for it before the insert would
+            # miss the one that is inserted meanwhile.
+            raise ItemNameTaken if is_conflict(error) else error from error
 
     async def delete(self, item: Item) -> None:
         """Delete one."""

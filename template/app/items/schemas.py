@@ -3,22 +3,44 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from app.items.models import DESCRIPTION_LENGTH, NAME_LENGTH
 
-# Without NUL, which JSON can carry and PostgreSQL cannot store; and not only blanks, which are stripped.
+# The words of `without_nul`, for clients that read schemas; and not only blanks.
+_NAME_PATTERN = r"^[^\x00]*[^\x00\s][^\x00]*$"
+_TEXT_PATTERN = r"^[^\x00]*$"
+
+
+def without_nul(value: str) -> str:
+    """Refuse NUL, which JSON can carry and PostgreSQL cannot store."""
+    if "\x00" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
+# The schemas are written out because `pattern` as a constraint would show clients its regular
+# expression in place of a message.
 Name = Annotated[
     str,
-    StringConstraints(
-        strip_whitespace=True,
-        min_length=1,
-        max_length=NAME_LENGTH,
-        pattern=r"^[^\x00]*[^\x00\s][^\x00]*$",
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_LENGTH),
+    AfterValidator(without_nul),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": _NAME_PATTERN}
     ),
 ]
 Description = Annotated[
-    str, StringConstraints(max_length=DESCRIPTION_LENGTH, pattern=r"^[^\x00]*$")
+    str,
+    StringConstraints(max_length=DESCRIPTION_LENGTH),
+    AfterValidator(without_nul),
+    WithJsonSchema({"type": "string", "maxLength": DESCRIPTION_LENGTH, "pattern": _TEXT_PATTERN}),
 ]
 
 
@@ -36,7 +58,10 @@ class ItemCreate(BaseModel):
 
 
 class ItemPatch(BaseModel):
-    """Changes to an item. What is absent stays as it is; `"description": null` removes the description."""
+    """
+    Changes to an item. What is absent stays as it is; `"description": null` removes the
+    description.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
-from sqlalchemy.exc import IntegrityError
 
-from app.database.errors import is_conflict
-from app.items.errors import ItemNameTaken, ItemNotFound
+from app.items.errors import ItemNotFound
 from app.items.models import Item
 from app.items.repository import ItemRepository
 
@@ -22,10 +20,7 @@ class ItemService:
     async def create(self, name: str, description: str | None) -> Item:
         """Create an item; raises ItemNameTaken."""
         item = Item(name=name, description=description)
-        try:
-            await self.repository.add(item)
-        except IntegrityError as error:
-            raise _refused(error) from error
+        await self.repository.add(item)
         return item
 
     async def read(self, item_id: int) -> Item:
@@ -43,10 +38,7 @@ class ItemService:
         item = await self._get(item_id, for_update=True)
         for member, value in changes.items():
             setattr(item, member, value)
-        try:
-            await self.repository.save()
-        except IntegrityError as error:
-            raise _refused(error) from error
+        await self.repository.save()
         return item
 
     async def delete(self, item_id: int) -> None:
@@ -58,8 +50,3 @@ class ItemService:
         if item is None:
             raise ItemNotFound
         return item
-
-
-def _refused(error: IntegrityError) -> Exception:
-    # The name is the only thing that can be taken. Looking for it before the insert would miss the one that is inserted meanwhile.
-    return ItemNameTaken() if is_conflict(error) else error

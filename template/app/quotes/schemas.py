@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# A zone is a word, so that a misspelt one is "not found" and anything else does not match the schema.
+# A zone is a word, so that a misspelt one is "not found" and anything else does not match the
+# schema.
 ZoneName = Annotated[str, Field(pattern=r"^[a-z]{1,40}$")]
 
 

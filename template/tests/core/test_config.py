@@ -97,6 +97,32 @@ def test_one_message_names_everything_that_is_wrong(monkeypatch: pytest.MonkeyPa
     assert "s3cret" not in message
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALLOWED_HOSTS", "api.*"),
+        ("ALLOWED_HOSTS", "https://api.example.com"),
+        ("CORS_ORIGINS", "app.example.com"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("ROOT_PATH", "shop/"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_start(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the first request, and by its name."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"{variable}: "):
+        Settings.load()
+
+
+def test_a_level_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As most tools write it."""
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    assert Settings.load().logs.log_level == "warning"
+
+
 def test_placeholders_are_fine_in_development() -> None:
     """Nothing has to be set to start on a developer's machine."""
     assert load_settings(Example).mail.password == "change-me"

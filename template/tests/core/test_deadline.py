@@ -3,15 +3,24 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, BackgroundTasks, WebSocket
 from fastapi.testclient import TestClient
 from starlette.responses import StreamingResponse
 
 from app.core.deadline import deadline
 from app.core.http import HttpSettings
 from tests.core.harness import build, client_of
+
+worked = asyncio.Event()
+
+
+async def work() -> None:
+    """Take longer than the budget, after the response."""
+    await asyncio.sleep(0.2)
+    worked.set()
 
 
 def routes(router: APIRouter) -> None:
@@ -46,6 +55,11 @@ def routes(router: APIRouter) -> None:
             await asyncio.Event().wait()
 
         return StreamingResponse(parts())
+
+    @router.get("/afterwards")
+    async def afterwards(tasks: BackgroundTasks) -> str:
+        tasks.add_task(work)
+        return "done"
 
     @router.websocket("/socket")
     async def socket(connection: WebSocket) -> None:
@@ -87,6 +101,34 @@ def test_a_silent_stream_is_cut(client: TestClient, capfd: pytest.CaptureFixture
     with client:
         client.get("/silent")
     assert "nothing sent for 0.1 s" in capfd.readouterr().err
+
+
+def test_work_after_the_response_has_no_deadline(client: TestClient) -> None:
+    """The client has its answer; what is left to do was accepted."""
+    worked.clear()
+    with client:
+        assert client.get("/afterwards").json() == "done"
+    assert worked.is_set()
+
+
+def test_a_thread_keeps_its_place_until_it_ends() -> None:
+    """Requests that hang in threads are refused in time, and never exceed THREADS."""
+    running, most = 0, 0
+
+    def add_route(router: APIRouter) -> None:
+        @router.get("/")
+        def hang() -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            time.sleep(0.3)
+            running -= 1
+
+    service = build(routes=add_route, http=HttpSettings(request_seconds=0.1, threads=2))
+    with client_of(service) as client, ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: client.get("/"), range(8)))
+    assert {answer.status_code for answer in answers} == {504}
+    assert most == 2
 
 
 def test_a_websocket_has_no_deadline(client: TestClient) -> None:

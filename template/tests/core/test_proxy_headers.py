@@ -61,6 +61,8 @@ LOCAL = ("127.0.0.1", "unix")
         pytest.param("127.0.0.1", ["2001:db8::1"], LOCAL, "2001:db8::1", id="ipv6"),
         pytest.param("127.0.0.1", ["not-an-address"], LOCAL, "127.0.0.1", id="garbage"),
         pytest.param("127.0.0.1", [], LOCAL, "127.0.0.1", id="none"),
+        pytest.param("::ffff:127.0.0.1", ["9.9.9.9"], LOCAL, "9.9.9.9", id="ipv4-on-ipv6-socket"),
+        pytest.param("::ffff:8.8.8.8", [], LOCAL, "8.8.8.8", id="ipv4-client-on-ipv6-socket"),
     ],
 )
 def test_the_client_is_the_nearest_hop_nobody_trusts(

@@ -17,7 +17,7 @@ from app.core.logs import LogSettings
 from app.core.readiness import ReadinessSettings
 from app.core.service import Service
 from app.database.capacity import count_workers
-from app.database.development import migrate
+from app.database.development import MigrationRefused, migrate
 from app.database.session import SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
@@ -45,7 +45,9 @@ def with_routes(service: Service) -> Service:
 
 
 def test_starts_without_its_database_and_recovers(tmp_path: Path) -> None:
-    """With the database away the service starts, says so, answers 503, and works when it is there."""
+    """
+    With the database away the service starts, says so, answers 503, and works when it is there.
+    """
     url = f"sqlite:///{tmp_path / 'later' / 'data.db'}"
     settings = replace(
         Settings(),
@@ -95,7 +97,9 @@ def test_wrong_sql_is_a_bug(service: Service) -> None:
 def test_development_migrates_first_and_says_so(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In development the first line of the log names the database, which is migrated before it is used."""
+    """
+    In development the log names the database, which is migrated before it is used.
+    """
     path = tmp_path / "new" / "development.db"
     settings = replace(
         Settings(),
@@ -104,19 +108,86 @@ def test_development_migrates_first_and_says_so(
     )
     with TestClient(create_app(settings)) as client:
         assert client.get("/ready").status_code == 200
-    first = json.loads(capfd.readouterr().err.splitlines()[0])
-    assert first["event"].startswith("development mode")
-    assert first["database"] == str(path)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert lines[0]["event"].startswith("development mode")
+    assert lines[0]["database"] == str(path)
+    assert not [line for line in lines if line["event"].startswith("Context impl")]
     command.check(alembic_config(f"sqlite:///{path}"))
 
 
-def test_production_migrates_nothing(tmp_path: Path) -> None:
-    """In production migrations are a step of the deploy."""
-    path = tmp_path / "data.db"
-    database = DatabaseSettings(url=SecretStr(f"sqlite:///{path}"), app_env="production")
-    with TestClient(create_app(replace(Settings(), database=database))) as client:
+def in_production(url: str) -> Settings:
+    """Return settings with which every probe asks the database anew."""
+    return replace(
+        Settings(),
+        database=DatabaseSettings(url=SecretStr(url), app_env="production"),
+        readiness=ReadinessSettings(ready_cache_seconds=0),
+        logs=LogSettings(log_format="json"),
+    )
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a directory of migrations of which there is one."""
+    directory = tmp_path / "versions"
+    directory.mkdir()
+    (directory / "0001_first.py").touch()
+    monkeypatch.setattr("app.database.feature.VERSIONS", directory)
+    return directory
+
+
+@pytest.mark.usefixtures("versions")
+def test_production_waits_for_the_migration(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In production migrations are a step of the deploy, and nothing is ready before it."""
+    url = f"sqlite:///{tmp_path / 'data.db'}"
+    with TestClient(create_app(in_production(url))) as client:
+        for statement in ("CREATE TABLE alembic_version (version_num VARCHAR(32))", "SELECT 1"):
+            ready = client.get("/ready")
+            assert ready.status_code == 503
+            assert ready.json()["checks"]["database"]["reason"] == "error"
+            run_sql(url, statement)
+        # Newer than this code, or unknown to it.
+        run_sql(url, "INSERT INTO alembic_version VALUES ('tomorrow')")
         assert client.get("/ready").status_code == 200
-    run_sql(f"sqlite:///{path}", "CREATE TABLE alembic_version (n INTEGER)")
+        # Not asked again: nobody takes a migration back under a running service.
+        run_sql(url, "DELETE FROM alembic_version")
+        assert client.get("/ready").status_code == 200
+    assert capfd.readouterr().err.count("run make migrate") == 1
+
+
+def test_without_migrations_nothing_is_waited_for(tmp_path: Path, versions: Path) -> None:
+    """A service that has no migrations is ready on an empty database."""
+    (versions / "0001_first.py").unlink()
+    url = f"sqlite:///{tmp_path / 'data.db'}"
+    with TestClient(create_app(in_production(url))) as client:
+        assert client.get("/ready").status_code == 200
+
+
+def test_a_missing_table_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who forgot to migrate is told so, without a traceback per request."""
+    settings = in_production(f"sqlite:///{tmp_path / 'data.db'}")
+    with TestClient(with_routes(create_app(settings))) as client:
+        capfd.readouterr()
+        assert client.get("/count").status_code == 500
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    told = [line for line in lines if "run make migrate" in line["event"]]
+    assert [line["reason"] for line in told] == ["no such table: test_rows"]
+    assert "Traceback" not in str(lines)
+
+
+def test_a_database_ahead_of_the_code(tmp_path: Path) -> None:
+    """A database that another branch has migrated stops the start, in words for the operator."""
+    url = f"sqlite:///{tmp_path / 'data.db'}"
+    run_sql(
+        url,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32))",
+        "INSERT INTO alembic_version VALUES ('elsewhere')",
+    )
+    with pytest.raises(MigrationRefused) as refused:
+        asyncio.run(migrate(DatabaseSettings(url=SecretStr(url))))
+    message = refused.value.operator_message
+    assert message.startswith(f"{tmp_path / 'data.db'} was migrated by code that is not here")
 
 
 def test_a_failed_migration_stops_development(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+from argparse import Namespace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from app.database.settings import PROJECT
@@ -59,8 +61,21 @@ def upgrade(url: str, directory: str, barrier: Barrier) -> None:
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
-    """A database that was migrated has exactly what the models describe: else run `make migration`."""
+    """
+    A database that was migrated has exactly what the models describe: else run `make migration`.
+    """
     command.check(alembic_config(database_url))
+
+
+def test_no_migration_that_changes_nothing(database_url: str, tmp_path: Path) -> None:
+    """`make migration` without a change in the models writes no file, and says so."""
+    config = config_with_one_more(database_url, tmp_path)
+    (tmp_path / "extra.py").unlink()
+    before = set(tmp_path.glob("*.py"))
+    config.cmd_opts = Namespace(autogenerate=True)
+    with pytest.raises(CommandError, match="nothing to write"):
+        command.revision(config, "nothing", autogenerate=True)
+    assert set(tmp_path.glob("*.py")) == before
 
 
 def test_down_and_up_again(database_url: str) -> None:

@@ -20,6 +20,7 @@ from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
 from tests.database.sql import COUNT, ENDLESS, INSERT
+from tests.fixtures.database import run_sql
 from tests.fixtures.postgresql import Relay
 
 
@@ -68,7 +69,9 @@ def assert_unavailable(client: TestClient) -> None:
 
 
 def test_outage_and_recovery(client: TestClient, relay: Relay) -> None:
-    """Connections that break under the pool are 503 at worst; afterwards everything works at once."""
+    """
+    Connections that break under the pool are 503 at worst; afterwards everything works at once.
+    """
     assert client.get("/count").json() == 0
     relay.down()
     assert_unavailable(client)
@@ -195,6 +198,37 @@ def test_what_the_url_sets_wins() -> None:
     assert arguments["dsn"] == "postgresql://h/d?application_name=x&sslmode=require"
     assert arguments["server_settings"] == {}
     assert arguments["statement_cache_size"] == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:12/secret@db/name",
+        "postgresql://user:ab?secret@db/name",
+        "postgresql://user:ab#secret@db/name",
+        "postgresql://user:a[b]secret@db/name",
+        "postgresql://user:secret@db:5x32/name",
+        "postgresql://user:secret@db/name?sslmode=secret",
+    ],
+)
+def test_a_url_that_reads_differently_than_it_was_meant_is_refused(url: str) -> None:
+    """At the start, and without a part of the password in the message."""
+    with pytest.raises(ValidationError) as refused:
+        DatabaseSettings(url=SecretStr(url))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_changed_table_is_no_bug(client: TestClient, database_url: str) -> None:
+    """A migration under running workers costs a request a second try, and says so."""
+    assert client.post("/insert").status_code == 200
+    assert client.get("/api/v1/items").status_code == 200
+    run_sql(database_url, "ALTER TABLE items ALTER description TYPE text")
+    try:
+        statuses = [client.get("/api/v1/items").status_code for _ in range(5)]
+    finally:
+        run_sql(database_url, "ALTER TABLE items ALTER description TYPE varchar(2000)")
+    # Only the connection that had prepared the statement is affected, whenever its turn comes.
+    assert sorted(statuses) == [200, 200, 200, 200, 503]
 
 
 def test_a_url_names_a_database() -> None:

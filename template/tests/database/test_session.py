@@ -1,4 +1,6 @@
-"""One session per request: when it commits, when it rolls back, and that it never keeps a connection."""
+"""
+One session per request: when it commits, when it rolls back, and that it never keeps a connection.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -88,7 +90,9 @@ def service(settings: Settings) -> Service:
 async def test_commits_only_what_succeeds(
     client: TestClient, database: Database, path: str, status: int, rows_after: int
 ) -> None:
-    """An endpoint that raises, and a commit that fails, are told to the client and leave nothing."""
+    """
+    An endpoint that raises, and a commit that fails, are told to the client and leave nothing.
+    """
     response = await asyncio.to_thread(client.post, path)
     assert response.status_code == status
     assert await count(database) == rows_after
@@ -141,7 +145,9 @@ async def test_cancelled_statement(database: Database) -> None:
 
 
 async def test_cancelled_at_any_moment(database: Database) -> None:
-    """Wherever a cancellation hits, all of a transaction is there or nothing, and the pool is whole."""
+    """
+    Wherever a cancellation hits, all of a transaction is there or nothing, and the pool is whole.
+    """
 
     async def run(number: int) -> None:
         async with database.session() as session:
@@ -199,7 +205,9 @@ async def test_deadline_of_the_request(settings: Settings, database: Database) -
 
 
 async def test_a_statement_is_bounded(client: TestClient, database: Database) -> None:
-    """A statement that takes longer than DATABASE_SECONDS ends in a 503, long before the deadline."""
+    """
+    A statement that takes longer than DATABASE_SECONDS ends in a 503, long before the deadline.
+    """
     response = await asyncio.to_thread(client.post, "/slow")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"

@@ -75,7 +75,10 @@ def test_unknown_item(client: TestClient, method: str) -> None:
 
 
 def test_pages(client: TestClient) -> None:
-    """Pages are in the order of creation, complete, and not shifted by what is added or removed meanwhile."""
+    """
+    Pages are in the order of creation, complete, and not shifted by what is added or removed
+    meanwhile.
+    """
     ids = [create(client, f"item {n}") for n in range(5)]
     first = client.get(URL, params={"limit": 2}).json()
     assert [item["id"] for item in first["items"]] == ids[:2]
@@ -136,6 +139,13 @@ def test_what_cannot_be_stored_is_refused(client: TestClient, body: object) -> N
     response = client.post(URL, content=json.dumps(body), headers=headers)
     assert response.status_code == 422
     assert response.json()["type"] == "urn:problem-type:validation"
+
+
+def test_a_refusal_is_put_in_words(client: TestClient) -> None:
+    """Clients are told what is wrong, not shown a regular expression."""
+    response = client.post(URL, json={"name": "a\x00b", "description": "\x00"})
+    for error in response.json()["errors"]:
+        assert "must not contain NUL" in error["detail"]
 
 
 def test_any_text_is_a_name(client: TestClient) -> None:

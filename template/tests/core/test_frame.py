@@ -1,0 +1,85 @@
+"""The frame, where a test client cannot look: clients that leave, and responses in parts."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from starlette.responses import StreamingResponse
+
+from app.core import frame
+from app.core.logs import LogSettings
+from app.core.service import Service
+from tests.core.harness import build
+
+
+def routes(router: APIRouter) -> None:
+    """Answer slowly, and fail in parts."""
+
+    @router.get("/slow")
+    async def slow() -> str:
+        await asyncio.sleep(0.02)
+        return "done"
+
+    @router.get("/parts")
+    async def parts() -> StreamingResponse:
+        async def lines() -> AsyncIterator[bytes]:
+            yield b"no, "
+            yield b"really not"
+
+        return StreamingResponse(lines(), status_code=403, media_type="text/plain")
+
+
+def request(service: Service, path: str, *, leave_after: float) -> list[dict[str, Any]]:
+    """Send a request as a server does, leave after some seconds, return what was answered."""
+    sent: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        body_read = False
+        left = asyncio.Event()
+        asyncio.get_running_loop().call_later(leave_after, left.set)
+
+        async def receive() -> dict[str, Any]:
+            nonlocal body_read
+            if left.is_set() or body_read:
+                await left.wait()
+                return {"type": "http.disconnect"}
+            body_read = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope: dict[str, Any] = {"type": "http", "http_version": "1.1"}
+        scope |= {"method": "GET", "path": path}
+        scope |= {"query_string": b"", "headers": [], "client": ("192.0.2.1", 1), "state": {}}
+        await service(scope, receive, send)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    return sent
+
+
+@pytest.mark.parametrize(("leave_after", "status"), [(0.005, 499), (5, 200)])
+def test_a_client_that_left_is_logged_as_such(
+    leave_after: float,
+    status: int,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Although the endpoint never noticed, and answered 200."""
+    monkeypatch.setattr(frame, "NOTICEABLE_SECONDS", 0.01)
+    service = build(routes=routes, logs=LogSettings(log_format="json"))
+    request(service, "/slow", leave_after=leave_after)
+    [line] = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert line["status"] == status
+
+
+def test_an_error_that_comes_in_parts_stays_as_it_is() -> None:
+    """Only what is complete can be turned into a problem; the id is there all the same."""
+    start, *parts = request(build(routes=routes), "/parts", leave_after=5)
+    assert start["status"] == 403
+    assert b"x-request-id" in dict(start["headers"])
+    assert b"".join(part.get("body", b"") for part in parts) == b"no, really not"

@@ -1,0 +1,56 @@
+"""
+The README of a rendered service: what it tells to type works for this service.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.projects import Projects
+from tests.support.variants import Variant, pairwise, variants
+
+
+def commands(readme: str, heading: str) -> list[str]:
+    """
+    The indented lines of a section.
+    """
+    section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^    (\S.*)$", section, re.M)
+
+
+@variants(pairwise)
+def test_deployment(projects: Projects, variant: Variant) -> None:
+    """
+    Where there is a database its URL is set and its migrations run, before the server starts.
+    """
+    found = commands(projects.render(variant).read("README.md"), "Deploy and operate")
+    database = [f"export DATABASE_URL={variant.facts['example_database_url']}", ".venv/bin/alembic upgrade head"]
+    assert found == [
+        "uv sync --locked --no-dev",
+        "export APP_ENV=production",
+        *(database if variant.facts["has_database"] else []),
+        ".venv/bin/gunicorn app.main:app",
+    ]
+
+
+@variants(pairwise)
+def test_links_lead_somewhere(projects: Projects, variant: Variant) -> None:
+    """
+    Every file that a README links is there.
+    """
+    project = projects.render(variant)
+    for name in project.tree():
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^):]+)\)", project.read(name)):
+                assert ((project / name).parent / target).exists(), f"{name}: {target}"
+
+
+@variants(pairwise)
+def test_the_example_is_marked(projects: Projects, variant: Variant) -> None:
+    """
+    What is said of the example stands between marks, by which `make drop-example` removes it.
+    """
+    text = projects.render(variant).read("README.md")
+    rest, found = re.subn(r"^<!-- example -->\n.*?^<!-- /example -->\n", "", text, flags=re.M | re.S)
+    assert found == 1
+    assert "example" not in rest.replace(".env.example", "")
