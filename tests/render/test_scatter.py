@@ -11,7 +11,9 @@ def test_options_stay_in_few_files() -> None:
     """
     Each option is used in its feature document, the seams and files of its own: six at most, and what is recorded.
     """
-    counted = {row: [path for path in row.files if (row.option, path) not in scatter.EXCEPTIONS] for row in scatter.table()}
+    counted = {
+        row: [path for path in row.files if (row.option, path) not in scatter.EXCEPTIONS] for row in scatter.table()
+    }
     worst = [row for row, files in counted.items() if len(files) > scatter.FILES]
     assert not worst, f"\n{scatter.printed()}"
 

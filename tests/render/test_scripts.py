@@ -106,7 +106,9 @@ def test_ci_refuses_a_missing_lock(projects: Projects) -> None:
     """
     project = projects.render(named("minimal"))
     assert not (project / "uv.lock").exists()
-    done = subprocess.run(["scripts/ci"], cwd=project.path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["scripts/ci"], cwd=project.path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert done.returncode
     assert "uv lock && git add uv.lock" in done.stderr
 

@@ -19,7 +19,10 @@ TEMPLATE = questions.ROOT / "template"
 FILES = 6
 #: Uses beyond that, each with its reason: a worse file is never rendered to satisfy the budget.
 EXCEPTIONS = {
-    ("database", "README.md.jinja"): "a deployment sets a variable and migrates first; a command that fails helps nobody",
+    (
+        "database",
+        "README.md.jinja",
+    ): "a deployment sets a variable and migrates first; a command that fails helps nobody",
 }
 #: The files that hold guards. Everything else is whole: present or absent.
 SEAMS = (
