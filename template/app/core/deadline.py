@@ -67,6 +67,8 @@ class Deadline:
                 raise
         finally:
             budget.timer.cancel()
+            # `refuse` knows the budget: a cycle, which the garbage collector would have to find.
+            del budget.refuse
         if budget.refusal is not None:
             await budget.refusal
         elif budget.spent and budget.started:
