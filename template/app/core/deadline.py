@@ -87,6 +87,7 @@ class Budget:
 
     __slots__ = (
         "begun",
+        "cancelled",
         "loop",
         "refusal",
         "refuse",
@@ -114,6 +115,7 @@ class Budget:
         self.begun = self.loop.time()
         self.started = False
         self.spent = False
+        self.cancelled = False
         self.timer = self.loop.call_later(seconds, self.look)
 
     def restart(self) -> None:
@@ -136,9 +138,13 @@ class Budget:
         self.spent = True
         if self.is_in_thread() and not self.started:
             # A thread cannot be cancelled. Cancelling who waits for it would give its place in the
-            # pool away while it still runs, and a hanging dependency would pile up threads.
-            self.refusal = self.loop.create_task(self.refuse())
+            # pool away while it still runs, and a hanging dependency would pile up threads. So the
+            # client is refused now, and what may follow the thread is cancelled when it has ended.
+            if self.refusal is None:
+                self.refusal = self.loop.create_task(self.refuse())
+            self.timer = self.loop.call_later(self.seconds, self.look)
         else:
+            self.cancelled = True
             self.task.cancel()
 
     def is_in_thread(self) -> bool:
@@ -147,7 +153,7 @@ class Budget:
 
     def takes_back_cancellation(self) -> bool:
         """Tell, of a cancellation, whether it was ours and ours alone; take it back then."""
-        return self.spent and self.refusal is None and self.task.uncancel() == 0
+        return self.cancelled and self.task.uncancel() == 0
 
 
 def deadline(seconds: float) -> Any:

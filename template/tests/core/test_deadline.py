@@ -1,12 +1,13 @@
 """The request deadline."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fastapi import APIRouter, BackgroundTasks, WebSocket
+from fastapi import APIRouter, BackgroundTasks, Depends, WebSocket
 from fastapi.testclient import TestClient
 from starlette.responses import StreamingResponse
 
@@ -129,6 +130,28 @@ def test_a_thread_keeps_its_place_until_it_ends() -> None:
         answers = list(clients.map(lambda _: client.get("/"), range(8)))
     assert {answer.status_code for answer in answers} == {504}
     assert most == 2
+
+
+def test_what_follows_a_late_thread_is_cancelled() -> None:
+    """Its client was refused long ago; nobody waits for the rest, and it must not stay for ever."""
+    cancelled = threading.Event()
+
+    def slow_thread() -> None:
+        time.sleep(0.2)
+
+    def add_route(router: APIRouter) -> None:
+        @router.get("/", dependencies=[Depends(slow_thread)])
+        async def hang() -> None:
+            try:
+                await asyncio.sleep(3)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+    service = build(routes=add_route, http=HttpSettings(request_seconds=0.1))
+    with client_of(service) as client:
+        assert client.get("/").status_code == 504
+    assert cancelled.is_set()
 
 
 def test_a_websocket_has_no_deadline(client: TestClient) -> None:

@@ -22,20 +22,13 @@ from app.database.session import SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.sql import COUNT, INSERT
+from tests.database.routes import add_row_routes
 from tests.fixtures.database import alembic_config, run_sql
 
 
 def with_routes(service: Service) -> Service:
     """Add routes that use the table of the tests."""
-
-    @service.get("/count")
-    async def count(session: SessionDep) -> int:
-        return int(await session.scalar(text(COUNT)) or 0)
-
-    @service.post("/insert")
-    async def insert(session: SessionDep) -> None:
-        await session.execute(text(INSERT))
+    add_row_routes(service)
 
     @service.get("/bug")
     async def bug(session: SessionDep) -> None:

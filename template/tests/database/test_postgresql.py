@@ -18,7 +18,8 @@ from app.database.session import SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.sql import COUNT, ENDLESS, INSERT
+from tests.database.routes import add_row_routes
+from tests.database.sql import COUNT, ENDLESS
 from tests.fixtures.database import run_sql
 from tests.fixtures.postgresql import Relay
 
@@ -41,14 +42,7 @@ def relayed(settings: Settings, relay: Relay) -> Settings:
 def client(relayed: Settings, rows: None) -> Iterator[TestClient]:
     """Start the service behind the relay."""
     service = create_app(relayed)
-
-    @service.get("/count")
-    async def count(session: SessionDep) -> int:
-        return int(await session.scalar(text(COUNT)) or 0)
-
-    @service.post("/insert")
-    async def insert(session: SessionDep) -> None:
-        await session.execute(text(INSERT))
+    add_row_routes(service)
 
     @service.get("/slow")
     async def slow(session: SessionDep) -> None:
