@@ -15,6 +15,7 @@ from serving import board, compatibility, notify
 from serving.autopsy import Autopsy
 from serving.budget import Phases
 from serving.front import Announced, Front
+from serving.gate import Gate, Gated
 from serving.server import DrainServer
 
 # gunicorn stops the whole service when a worker exits with one of these.
@@ -83,7 +84,12 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to stop."""
-        front = Front(self.wsgi, os.environ)
+        app = self.wsgi
+        gate = Gate.of(os.environ)
+        if gate.within and not board.any_has_served():
+            # Only at a first start: a worker that is replaced later must not wait for anything.
+            app = Gated(app, gate)
+        front = Front(app, os.environ)
         self.config.app = front
         self.config.load()
         problems = compatibility.problems(self.config.http_protocol_class)

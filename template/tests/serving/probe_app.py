@@ -68,10 +68,21 @@ async def app(scope: MutableMapping[str, Any], receive: Any, send: Send) -> None
         while True:
             await send({"type": "http.response.body", "body": b".", "more_body": True})
             await asyncio.sleep(0.1)
+    elif scope["path"] == "/ready" and "PROBE_READY" in os.environ:
+        status, body = readiness(Path(os.environ["PROBE_READY"]))
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+        return
     body = str(os.getpid()).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def readiness(answer: Path) -> tuple[int, bytes]:
+    """Return 503 and what the file says, or 200 when it is absent."""
+    say("asked")
+    return (503, answer.read_bytes()) if answer.exists() else (200, b"")
 
 
 async def lifespan(receive: Any, send: Send) -> None:
