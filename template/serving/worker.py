@@ -21,6 +21,9 @@ from serving.server import DrainServer
 # gunicorn stops the whole service when a worker exits with one of these.
 _HALTING = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 
+# uvicorn's own interval.
+PING_SECONDS = 20.0
+
 
 class DrainWorker(UvicornWorker):  # type: ignore[misc]
     """uvicorn under gunicorn, leaving gracefully; see `DrainServer`."""
@@ -44,6 +47,8 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         # gunicorn's graceful_timeout means nothing to uvicorn, which would wait for ever and be
         # killed before the application's shutdown. (A fraction is fine, whatever the annotation.)
         self.config.timeout_graceful_shutdown = self.phases.requests
+        # A proxy waits for an idle WebSocket no longer than for a slow answer: a ping comes before.
+        self.config.ws_ping_interval = min(PING_SECONDS, self.phases.requests)
 
     def init_signals(self) -> None:
         """Take the signals over from the master's handlers."""

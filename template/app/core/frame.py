@@ -14,7 +14,7 @@ from app.core.request_id import HEADER, choose_request_id, current_request_id
 
 logger = structlog.stdlib.get_logger(__name__)
 
-# nginx's status for "the client closed the connection"; no standard one exists.
+# What proxies log when the client closed the connection; no standard status exists.
 CLIENT_CLOSED_REQUEST = 499
 # Asking whether the client is still there costs as much as the rest of the frame. Before this time
 # hardly anybody leaves.

@@ -57,6 +57,11 @@ async def app(scope: MutableMapping[str, Any], receive: Any, send: Send) -> None
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        return
     seconds = float(parse_qs(scope["query_string"].decode()).get("seconds", ["0"])[0])
     if scope["path"] == "/slow":
         say("began")

@@ -23,7 +23,7 @@ def test_nothing_is_accepted_before_the_gate(
 ) -> None:
     """Workers wait until `/ready` is 200; only then do they accept, and systemd hears of it."""
     unready = tmp_path / "unready"
-    unready.write_text(answer(database="down"))
+    unready.write_text(answer(queue="down"))
     server = serve(READY_GATE_SECONDS="10", PROBE_READY=str(unready), NOTIFY_SOCKET=systemd.address)
     server.logged("probe: asked", 3)
     assert "Application startup complete" not in server.log()
@@ -36,21 +36,21 @@ def test_nothing_is_accepted_before_the_gate(
 def test_a_run_that_never_gets_ready_ends(serve: Serve, tmp_path: Path, systemd: Systemd) -> None:
     """Exit code 3 when the time is up, and the log says which check was down."""
     unready = tmp_path / "unready"
-    unready.write_text(answer(database="down", cache="up"))
+    unready.write_text(answer(queue="down", cache="up"))
     server = serve(
         READY_GATE_SECONDS="0.5", PROBE_READY=str(unready), NOTIFY_SOCKET=systemd.address
     )
     assert server.ended() == 3
-    assert "Not ready within 0.5 s, so no traffic is taken: down: database" in server.log()
+    assert "Not ready within 0.5 s, so no traffic is taken: down: queue" in server.log()
     assert not systemd.has("READY=1")
 
 
 def test_what_was_down_before_is_forgiven(serve: Serve, tmp_path: Path) -> None:
     """A fix can ship during an outage: the new run is no less ready than the old one."""
     unready = tmp_path / "unready"
-    unready.write_text(answer(database="down"))
+    unready.write_text(answer(queue="down"))
     server = serve(
-        READY_GATE_SECONDS="5", READY_GATE_FORGIVES="cache, database", PROBE_READY=str(unready)
+        READY_GATE_SECONDS="5", READY_GATE_FORGIVES="cache, queue", PROBE_READY=str(unready)
     )
     server.started()
     assert server.get()[0] == 200
@@ -60,7 +60,7 @@ def test_a_later_worker_does_not_wait(serve: Serve, tmp_path: Path) -> None:
     """The gate is for a first start: a worker replaced during an outage serves at once."""
     unready = tmp_path / "unready"
     server = serve(READY_GATE_SECONDS="60", PROBE_READY=str(unready)).started()
-    unready.write_text(answer(database="down"))
+    unready.write_text(answer(queue="down"))
     kill(server.workers()[0])
     wait_until(lambda: len(server.workers()) > 1, "the replacement starts")
     server.started(2)
@@ -71,8 +71,8 @@ def test_a_later_worker_does_not_wait(serve: Serve, tmp_path: Path) -> None:
     ("status", "body", "reason"),
     [
         (200, "", None),
-        (503, answer(database="up", cache="down"), "down: cache"),
-        (503, answer(database="down"), None),
+        (503, answer(queue="up", cache="down"), "down: cache"),
+        (503, answer(queue="down"), None),
         (503, '{"status":"starting","checks":{}}', "/ready answers 503"),
         (503, '{"checks":{"a":{"status":"down","required":false}}}', "/ready answers 503"),
         (503, "[]", "/ready answers 503"),
@@ -81,7 +81,7 @@ def test_a_later_worker_does_not_wait(serve: Serve, tmp_path: Path) -> None:
 )
 def test_what_is_refused(status: int, body: str, reason: str | None) -> None:
     """Every answer but a 200 is, unless all that is down is forgiven."""
-    gate = Gate.of({"READY_GATE_SECONDS": "1", "READY_GATE_FORGIVES": "database"})
+    gate = Gate.of({"READY_GATE_SECONDS": "1", "READY_GATE_FORGIVES": "queue"})
     assert gate.refuses(status, body.encode()) == reason
 
 
