@@ -1,12 +1,15 @@
 # Every target calls a script of the same name in scripts/, which works without make too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format render scatter constraints bench install-tools
+.PHONY: help demo prove test lint format render scatter constraints bench install-tools
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Render the default, boot its production server, show it answering and draining
 	@scripts/demo $(ARGS)
+
+prove: ## Count what rendered services lose under load, and what they would with the stock worker
+	@scripts/prove $(ARGS)
 
 test: ## Run all tests, tier by tier: make test ARGS="render -k database-none"
 	@scripts/test $(ARGS)

@@ -1,0 +1,260 @@
+"""
+`make prove` of a rendered service: it proves what it should, and a loss does not escape it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import prove as comparison
+from scripts.prove import STOCK
+from tests.boot.serving import each
+from tests.support import processes
+from tests.support.project import Project
+from tests.support.projects import Projects
+from tests.support.variants import Variant, named, of
+
+STORY = ["steady", "deploy", "deploy", "deploy", "restart", "kill", "stop"]
+#: A route that fails once in a while, and a start that never succeeds.
+FLAKY = """
+
+import itertools
+_counter = itertools.count(1)
+
+
+@app.get("/flaky")
+async def flaky() -> dict[str, str]:
+    if next(_counter) % 20 == 0:
+        raise RuntimeError("one in twenty")
+    return {}
+"""
+BROKEN = '\n\nraise RuntimeError("this service is broken")\n'
+
+
+def prove(project: Project, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """
+    Run it, with little load around each event.
+    """
+    return project.run("scripts/prove", "--seconds", "0.3", *options, env=env, check=False)
+
+
+def counted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """
+    What it counted, event by event, and the routes.
+    """
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_make_prints_a_table(projects: Projects) -> None:
+    """
+    `make prove` says what it does and prints a line per event.
+    """
+    done = projects.render(named("minimal")).sync().run("make", "prove", "ARGS=--strict --seconds 0.1")
+    assert "GET /api/v1/zones, POST /api/v1/quotes" in done.stdout
+    rows = re.findall(r"^(\w+) +[\d,]+ +(\d+) +[\d,]+ ms", done.stdout, re.M)
+    assert rows == [(event, "0") for event in STORY]
+    assert done.stdout.endswith("lost: 0\n")
+
+
+def test_the_default_loses_nothing(projects: Projects, tmp_path: Path) -> None:
+    """
+    With nothing installed and nothing set everything is answered, and written, but not into any database that the
+    environment names.
+    """
+    database = tmp_path / "precious.db"
+    default = projects.render(named("default")).sync()
+    done = prove(default, "--strict", "--json", DATABASE_URL=f"sqlite:///{database}")
+    assert done.returncode == 0, done.stdout
+    tallies = counted(done)["events"]
+    assert [tally["event"] for tally in tallies] == STORY
+    for tally in tallies:
+        assert tally["lost"] == 0, tally
+        assert tally["sent"] > 0, tally
+        # Those that nobody could answer have no status.
+        assert tally["statuses"].keys() <= {"200", "201"}, tally
+        assert sum(tally["statuses"].values()) + tally["in_flight"] == tally["sent"], tally
+        assert tally["event"] == "kill" or not tally["in_flight"], tally
+        assert tally["in_flight"] <= 8, tally
+    assert not database.exists()
+
+
+@each(lambda: [named("maximal"), of(database="sqlite"), of(proxy="none")])
+def test_every_service_can_be_proved(projects: Projects, variant: Variant) -> None:
+    """
+    As rendered: its routes are answered as its clients wish, and a deploy loses nothing.
+    """
+    done = prove(projects.render(variant).sync(), "--strict", "--json", "--events", "deploy,stop")
+    assert done.returncode == 0, done.stdout
+    found = counted(done)
+    assert found["post"]
+    for tally in found["events"]:
+        assert tally["statuses"].keys() <= {"200", "201"}, tally
+
+
+@pytest.mark.parametrize("name", ["minimal", "default"])
+def test_without_the_example(projects: Projects, workplace: Path, name: str) -> None:
+    """
+    When the example is gone there is still a proof; nothing of the example is left in its settings.
+    """
+    project = projects.render(named(name)).sync().copy(workplace)
+    project.run("make", "drop-example")
+    assert "/api/v1" not in project.read("pyproject.toml")
+    done = prove(project, "--strict", "--json", "--events", "deploy,stop")
+    assert done.returncode == 0, done.stdout
+    found = counted(done)
+    assert (found["get"], found["post"]) == ("/", None)
+
+
+def test_a_route_is_found(projects: Projects, workplace: Path) -> None:
+    """
+    Where none is named, a GET is taken from the description of the API, and nothing is written.
+    """
+    project = without_names(projects.render(named("minimal")).sync().copy(workplace))
+    found = counted(prove(project, "--json", "--events", "steady"))
+    assert (found["get"], found["post"]) == ("/api/v1/zones", None)
+    assert found["events"][0]["statuses"].keys() == {"200"}
+
+
+def test_a_loss_is_seen(projects: Projects, workplace: Path) -> None:
+    """
+    A service that fails now and then does not pass: with --strict the exit code says so.
+    """
+    project = projects.render(named("minimal")).sync().copy(workplace)
+    add(project, FLAKY)
+    done = prove(project, "--strict", "--get", "/flaky", "--post", "", "--events", "steady")
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"^steady +\d+ +[1-9]\d* .* [1-9]\d* 500$", done.stdout, re.M), done.stdout
+    assert re.search(r"^lost: [1-9]", done.stdout, re.M)
+
+
+def test_the_stock_worker_does_not_pass(projects: Projects) -> None:
+    """
+    What the drain worker is for: under the same load and at the same events `UvicornWorker` loses requests.
+    """
+    project = projects.render(named("minimal")).sync()
+    options = ("--strict", "--clients", "24", "--events", "deploy,deploy,deploy,stop")
+    # In a few seconds it may be lucky, but not for long.
+    outcomes = (prove(project, *options, **STOCK) for _ in range(5))
+    done = next((done for done in outcomes if done.returncode), None)
+    assert done
+    assert re.search(r"^lost: [1-9]", done.stdout, re.M), done.stdout
+    assert re.search(r"\d+ (reset|eof)", done.stdout), done.stdout
+
+
+def test_a_broken_service_says_why(projects: Projects, workplace: Path) -> None:
+    """
+    What cannot start proves nothing: the end of its log, one line, exit code 1.
+    """
+    project = projects.render(named("minimal")).sync().copy(workplace)
+    add(project, BROKEN)
+    done = prove(project)
+    assert done.returncode == 1
+    assert "this service is broken" in done.stdout
+    assert "Traceback" not in done.stdout.split("this service is broken")[-1]
+    assert done.stdout.endswith("FAILED: nothing is proved\n")
+
+
+@pytest.mark.parametrize("variant", [named("default"), of(database="sqlite")], ids=str)
+def test_production_is_not_written_to(projects: Projects, tmp_path: Path, variant: Variant) -> None:
+    """
+    Where the environment is that of production, nothing is started without consent.
+    """
+    database = tmp_path / "precious.db"
+    done = prove(projects.render(variant).sync(), APP_ENV="production", DATABASE_URL=f"sqlite:///{database}")
+    assert done.returncode == 1
+    assert "--yes" in done.stdout
+    assert not database.exists()
+
+
+def test_a_refused_post_is_shown(projects: Projects) -> None:
+    """
+    A body that does not fit is found before the proof, and shown with the answer.
+    """
+    done = prove(projects.render(named("minimal")).sync(), "--body", "{}")
+    assert done.returncode == 1
+    assert "POST /api/v1/quotes is answered 422" in done.stdout
+    assert '"pointer":"/body/zone"' in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_of_it(projects: Projects, number: signal.Signals) -> None:
+    """
+    However it is ended, no server stays.
+    """
+    project = projects.render(named("minimal")).sync()
+    with subprocess.Popen(
+        [project.bin / "python", "scripts/prove"],
+        cwd=project.path,
+        env=project.environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            for line in process.stdout:
+                if line.startswith("steady"):
+                    break
+            servers = processes.children(process.pid)
+            assert servers
+            process.send_signal(number)
+            process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    deadline = time.monotonic() + 5
+    while any(map(processes.group, servers)):
+        assert time.monotonic() < deadline, "a server is left"
+
+
+def test_the_table_of_the_readme(projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    `make prove` of the template puts its table between the marks of the README, and touches nothing else.
+    """
+
+    def canned(project: Project, *options: str, env: dict[str, str]) -> list[dict[str, Any]]:
+        lost = 7 if env.items() >= STOCK.items() else 0
+        return [{"event": "kill", "sent": 1234, "lost": lost, "in_flight": 2, "slowest_ms": 1500.4}]
+
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- losses -->\nold\n<!-- /losses -->\nafter\n")
+    monkeypatch.setattr(comparison, "prove", canned)
+    monkeypatch.setattr(comparison, "README", readme)
+    monkeypatch.setattr(comparison, "Projects", lambda folder: projects)
+    monkeypatch.setattr("tests.support.stack.find", lambda program: None)
+    monkeypatch.setattr(Project, "sync", lambda project: project)
+    monkeypatch.setattr("sys.argv", ["prove", "--write"])
+    assert comparison.main() == 0
+    text = readme.read_text()
+    assert re.fullmatch(r"before\n<!-- losses -->\n\|.*\n<!-- /losses -->\nafter\n", text, re.S)
+    ours, theirs = "**0** of 1,234, 2 in flight", "7 of 1,234, 2 in flight"
+    assert f"| kill | {ours} | 1,500 ms | {ours} | 1,500 ms | {theirs} |" in text
+    assert "default, embedded SQLite" in text
+
+
+def add(project: Project, code: str) -> None:
+    """
+    Append to the composition root.
+    """
+    main = project / "app" / "main.py"
+    main.write_text(main.read_text() + code)
+
+
+def without_names(project: Project) -> Project:
+    """
+    Take the routes out of its pyproject.toml.
+    """
+    path = project / "pyproject.toml"
+    text, count = re.subn(r"^(get|post|body) = .*\n", "", path.read_text(), flags=re.M)
+    assert count == 3
+    path.write_text(text)
+    return project
