@@ -63,14 +63,28 @@ class Gated:
             await self.app(scope, receive, send)
             return
 
+        failure: str | None = None
+
+        async def receiving() -> Message:
+            return {"type": "lifespan.shutdown"} if failure else await receive()
+
         async def holding(message: Message) -> None:
+            nonlocal failure
+            if failure:
+                return
             complete = message["type"] == "lifespan.startup.complete"
             if complete and (reason := await self._wait(scope)):
-                said = f"Not ready within {self._gate.within:g} s, so no traffic is taken: {reason}"
-                message = {"type": "lifespan.startup.failed", "message": said}
+                failure = f"Not ready within {self._gate.within:g} s, so no traffic is taken: "
+                failure += reason
+                return
             await send(message)
 
-        await self.app(scope, receive, holding)
+        try:
+            await self.app(scope, receiving, holding)
+        finally:
+            # Not before the application has closed what it had opened.
+            if failure:
+                await send({"type": "lifespan.startup.failed", "message": failure})
 
     async def _wait(self, lifespan: Scope) -> str | None:
         """Ask until the answer is good enough; return what is wrong when the time is up."""

@@ -42,6 +42,7 @@ def test_a_run_that_never_gets_ready_ends(serve: Serve, tmp_path: Path, systemd:
     )
     assert server.ended() == 3
     assert "Not ready within 0.5 s, so no traffic is taken: down: queue" in server.log()
+    assert "probe: shut down" in server.log()
     assert not systemd.has("READY=1")
 
 
