@@ -12,10 +12,10 @@ from tests.boot.ledger import LEDGER
 from tests.boot.serving import BRIEFLY, COMMANDS, Served, Serving, extra_servers, production
 from tests.support.project import Project
 from tests.support.projects import Projects
-from tests.support.variants import named, pairwise
+from tests.support.variants import applications, named
 
-# Every variant by its own production command, and two of them by every other server.
-SERVINGS = [Serving(variant) for variant in pairwise()] + [
+# Every application by its own production command, and two of them by every other server.
+SERVINGS = [Serving(variant) for variant in applications()] + [
     Serving(named(name), server) for name in ("default", "maximal") for server in COMMANDS if server != "production"
 ]
 

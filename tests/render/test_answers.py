@@ -50,6 +50,7 @@ REFUSED = [
             "a" * 200,
         )
     ),
+    ("project_slug", "shop-migrate", "Type another, for example: shop"),
     *(
         ("project_slug", text, TAKEN)
         for text in (
@@ -72,6 +73,13 @@ REFUSED = [
             "app",
             "serving",
             "localhost",
+            "static",
+            # <slug>.target, <slug>.socket, <slug>@.service and /etc/<slug> would be somebody else's.
+            "network",
+            "ssh",
+            "getty",
+            "apt",
+            "staff",
         )
     ),
     ("project_name", "", "for example: My Service"),
@@ -92,6 +100,49 @@ REFUSED = [
     ("ci", "jenkins", "is not in"),
     ("python_version", "3.10", "is not in"),
     *(("request_budget", text, "from 6 to 600") for text in ("5", "601", "30s", "1.5", "-30", "٣٠", "030", "30\n", "")),
+    ("targets", ["vm", "mainframe"], "is not in"),
+    ("supervisor", "runit", "is not in"),
+    ("proxy", "apache", "is not in"),
+    *(
+        ("domain", text, "for example: api.example.com")
+        for text in (
+            "",
+            "localhost",
+            "https://api.example.com",
+            "api.example.com/",
+            "api.example.com:443",
+            "API.example.com",
+            "-api.example.com",
+            "api..example.com",
+            "api.example.com.",
+            "192.0.2.1",
+            "*.example.com",
+            "a" * 64 + ".example.com",
+            "api.example.com\n",
+            "api example.com",
+            "api.example.com;",
+        )
+    ),
+    *(("edge_rate", text, "from 1 to 100000") for text in ("0", "none", "100001", "1.5", "-1", "10/s", "٣", "")),
+    *(("app_rate", text, "from 1 to 100000") for text in ("0", "100001", "1.5", "-1", "off", "")),
+    *(
+        ("trusted_edges", text, "address ranges such as")
+        for text in (
+            "",
+            "none",
+            "*",
+            "192.0.2.1",
+            "192.0.2.0/33",
+            "300.0.2.0/24",
+            "192.0.2/24",
+            "0.0.0.0/0",
+            "::/0",
+            "2001:db8::/129",
+            "192.0.2.0/24;",
+            "192.0.2.0/24 198.51.100.0/24",
+            "192.0.2.0/24,\n198.51.100.0/24",
+        )
+    ),
     *(("body_limit", text, "for example: 5 MiB") for text in ("0", "1023", "5 MB", "2048 MiB", "-1", "1e6", "5MiB\n")),
 ]
 
@@ -116,7 +167,7 @@ AWKWARD = [
 
 
 @pytest.mark.parametrize(("question", "text", "message"), REFUSED)
-def test_refused(question: str, text: str, message: str) -> None:
+def test_refused(question: str, text: object, message: str) -> None:
     """
     A bad answer is refused, and the message says what to type instead.
     """
@@ -168,8 +219,11 @@ def test_awkward_text_comes_out_as_typed(projects: Projects, text: str) -> None:
     assert (stored["project_name"], stored["description"]) == (text, f"{text} & more")
     assert f"# {text}\n\n> {text} & more\n" in project.read("README.md")
     assert shown(project.read("app/settings.py")) == [text, f"{text} & more"]
+    default = projects.render(Variant("default", {}))
+    touched = [n for n in project.tree() if n.endswith(".py") and project.read(n) != default.read(n)]
+    assert "app/settings.py" in touched
     checked = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--check", "--no-cache", "."],
+        [sys.executable, "-m", "ruff", "format", "--check", "--no-cache", *touched],
         cwd=project.path,
         capture_output=True,
         text=True,
@@ -191,6 +245,16 @@ def shown(settings: str) -> list[str]:
             assert returned.value is not None
             found[node.name] = ast.literal_eval(returned.value)
     return [found["name"], found["description"]]
+
+
+def test_ranges_are_taken_as_typed() -> None:
+    """
+    One or several, of both kinds, with and without a blank; the fact separates them by one.
+    """
+    for text in ("192.0.2.0/24, 2001:db8::/32", "192.0.2.0/24,2001:db8::/32"):
+        assert questions.evaluate({"trusted_edges": text})["trusted_ranges"] == "192.0.2.0/24 2001:db8::/32"
+    assert questions.evaluate({"trusted_edges": "10.0.0.0/8"})["trusted_ranges"] == "10.0.0.0/8"
+    assert questions.evaluate({})["trusted_ranges"] == ""
 
 
 def test_sizes_may_be_written_as_people_do() -> None:

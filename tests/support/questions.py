@@ -7,15 +7,15 @@ what Copier itself computes.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.meta
 import yaml
 from copier.errors import UserMessageError
 from jinja2.sandbox import SandboxedEnvironment
@@ -59,8 +59,39 @@ class Question:
         return tuple(choices.values() if isinstance(choices, dict) else choices)
 
     @property
+    def levels(self) -> tuple[Any, ...]:
+        """
+        The answers that choices allow: one of them or, where several may be chosen, none, each alone, and all.
+        """
+        if not self.is_multiple:
+            return self.choices
+        sets = [[], *([choice] for choice in self.choices), list(self.choices)]
+        return tuple(chosen for index, chosen in enumerate(sets) if chosen not in sets[:index])
+
+    @property
     def kind(self) -> str:
         return str(self.spec.get("type", "str"))
+
+    @property
+    def is_multiple(self) -> bool:
+        return bool(self.spec.get("multiselect", False))
+
+    def is_asked(self, values: Mapping[str, Any]) -> bool:
+        """
+        Whether it has a meaning, given the answers before it. Where it has none its default holds.
+        """
+        when = self.spec.get("when", True)
+        return render(when, values) == "True" if isinstance(when, str) else bool(when)
+
+    def parse(self, answer: Any) -> Any:
+        """
+        An answer as its type; several as a list in the order of the choices, as Copier stores them.
+        """
+        cast = _CASTS[self.kind]
+        if not self.is_multiple:
+            return cast(answer)
+        chosen = [cast(value) for value in (yaml.safe_load(answer) if isinstance(answer, str) else answer)]
+        return [choice for choice in self.choices if choice in chosen] + [v for v in chosen if v not in self.choices]
 
 
 @cache
@@ -106,15 +137,24 @@ def environment() -> jinja2.Environment:
 
 
 @cache
-def _template(text: str) -> jinja2.Template:
-    return environment().from_string(text)
+def _template(text: str) -> tuple[jinja2.Template, tuple[str, ...]]:
+    names = jinja2.meta.find_undeclared_variables(environment().parse(text))
+    return environment().from_string(text), tuple(sorted(names))
+
+
+#: What was rendered before, by the text and the values that it names: of thousands of combinations few differ there.
+_RENDERED: dict[tuple[str, ...], str] = {}
 
 
 def render(text: str, values: Mapping[str, Any]) -> str:
     """
     A templated text of the documents, rendered.
     """
-    return _template(text).render(**values)
+    template, names = _template(text)
+    key = (text, *(repr(values.get(name)) for name in names))
+    if key not in _RENDERED:
+        _RENDERED[key] = template.render(**values)
+    return _RENDERED[key]
 
 
 def evaluate(given: Answers) -> dict[str, Any]:
@@ -130,11 +170,12 @@ def evaluate(given: Answers) -> dict[str, Any]:
         if value is None:
             default = question.spec["default"]
             value = render(default, values) if isinstance(default, str) else default
-        value = _CASTS[question.kind](value)
+        value = question.parse(value)
         values[question.name] = value
         if question.is_fact:
             continue
-        if question.choices and value not in question.choices:
+        chosen = value if question.is_multiple else [value]
+        if question.choices and not set(chosen) <= set(question.choices):
             raise InvalidAnswer(f"{question.name}: {value!r} is not in {list(question.choices)}")
         if message := render(question.spec.get("validator", ""), values).strip():
             raise InvalidAnswer(f"{question.name}: {message}")
@@ -147,20 +188,40 @@ def levels() -> Mapping[str, tuple[Any, ...]]:
     The values to try for each option: its choices, or, for free text, what the data files in answers/ say.
 
     Questions about identity have no levels: their text changes no file's presence. Values that lead to the same
-    facts ("auto", and what auto stands for) count once.
+    facts whatever else is answered ("auto", and what auto stands for) count once. The first is the default.
     """
     found: dict[str, tuple[Any, ...]] = {}
     profiles = [yaml.safe_load(path.read_text()) or {} for path in sorted((ROOT / "answers").glob("*.yml"))]
+    tried: dict[str, list[Any]] = {}
     for question in questions():
         if question.is_fact or question.document == "identity":
             continue
-        values = [question.spec["default"], *question.choices]
+        values = [question.spec["default"], *question.levels]
         values += [profile[question.name] for profile in profiles if question.name in profile]
-        distinct: dict[str, Any] = {}
+        tried[question.name] = [question.parse(value) for value in values]
+    for name, values in tried.items():
+        # What a value does may show only next to a certain value of another option.
+        contexts = [{other: value} for other, others in tried.items() if other != name for value in others]
+        distinct: list[Any] = []
         for value in values:
-            distinct.setdefault(repr(sorted(facts({question.name: value}).items())), value)
-        found[question.name] = tuple(distinct.values())
+            if value not in distinct and not any(_equal({name: value}, {name: kept}, contexts) for kept in distinct):
+                distinct.append(value)
+        found[name] = tuple(distinct)
     return found
+
+
+def _equal(one: Answers, other: Answers, contexts: Iterable[Answers]) -> bool:
+    """
+    Whether two answers lead to the same facts, or to a refusal, alone and in every context.
+    """
+
+    def outcome(given: Answers) -> object:
+        try:
+            return facts(given)
+        except InvalidAnswer:
+            return None
+
+    return all(outcome({**context, **one}) == outcome({**context, **other}) for context in ({}, *contexts))
 
 
 def facts(given: Answers) -> dict[str, Any]:
@@ -175,15 +236,14 @@ def facts(given: Answers) -> dict[str, Any]:
     }
 
 
-def product() -> Iterator[dict[str, Any]]:
+def canonical(given: Answers) -> dict[str, Any]:
     """
-    Every valid combination of levels.
+    A value for every option: the given ones, and the default of what was not given or has no meaning next to them.
     """
-    space = levels()
-    for values in itertools.product(*space.values()):
-        answers = dict(zip(space, values, strict=True))
-        try:
-            evaluate(answers)
-        except InvalidAnswer:
-            continue
-        yield answers
+    answers = {name: value for name, value in given.items() if name in levels()}
+    while True:
+        values = evaluate(answers)
+        asked = {question.name for question in questions() if question.is_asked(values)}
+        if set(answers) <= asked:
+            return {name: values[name] for name in levels()}
+        answers = {name: value for name, value in answers.items() if name in asked}

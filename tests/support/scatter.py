@@ -23,6 +23,12 @@ EXCEPTIONS = {
         "database",
         "README.md.jinja",
     ): "a deployment sets a variable and migrates first; a command that fails helps nobody",
+    (
+        "database",
+        "deploy/systemd/service@.service.jinja",
+    ): "a server on the same machine is stopped after the service, so that it can drain",
+    ("database", "docs/production.md.jinja"): "the walk-through says what this service needs before its first deploy",
+    ("proxy", "docs/runbook.md.jinja"): "whoever is paged reads what this proxy logs and answers",
 }
 #: The files that hold guards. Everything else is whole: present or absent.
 SEAMS = (
@@ -36,6 +42,8 @@ SEAMS = (
 SEAM_LIMIT = 10
 #: The answers of this document may be used anywhere.
 EXEMPT = "identity"
+#: The numbers of this document stand in every file that carries a time: tests/render/test_budget.py compares them.
+LADDER = "budget"
 
 _GUARD = re.compile(r"# \{%.*?%\}", re.S)
 _VALUE = re.compile(r"\{\{.*?\}\}", re.S)
@@ -104,10 +112,12 @@ def options() -> Mapping[str, tuple[str, ...]]:
     """
     Each option with the names that stand for it in templates: itself, and the facts derived from it.
 
-    A fact belongs to the questions its default names, directly or through other facts; constants belong to none.
+    A fact belongs to the questions its default names, directly or through other facts: to those of its own document if
+    there are any, for they are what decides. Constants belong to none.
     """
     found: dict[str, set[str]] = {}
     origins: dict[str, set[str]] = {}
+    documents = {question.name: question.document for question in questions.questions()}
     for question in questions.questions():
         if question.document == EXEMPT:
             continue
@@ -117,15 +127,30 @@ def options() -> Mapping[str, tuple[str, ...]]:
             continue
         default = str(question.spec["default"])
         owners = {o for name, of in origins.items() if mentions(default, [name]) for o in of}
+        owners = {owner for owner in owners if documents[owner] == question.document} or owners
         origins[question.name] = owners
         for owner in owners:
             found[owner].add(question.name)
     return {option: tuple(sorted(names)) for option, names in found.items()}
 
 
+def owned(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    The files and folders that come and go with an option: they are its own.
+    """
+    return tuple(
+        line.removeprefix("/")
+        for entries in questions.documents().values()
+        for entry in entries.get("_exclude", [])
+        if any(mentions(guard, names) for guard in guards(entry))
+        for line in entry.splitlines()
+        if line.startswith("/")
+    )
+
+
 def table() -> list[Row]:
     """
-    One row per option, the most scattered first.
+    One row per option, the most scattered first. Its own files do not count.
     """
     rows = []
     for option, names in options().items():
@@ -138,12 +163,17 @@ def table() -> list[Row]:
             if other != document and any(mentions(found, names) for found in expressions(entries))
         ]
         guarded = valued = 0
+        # What a document owns belongs to all of its options: the rate at the edge stands in the proxy's files.
+        siblings = [o for o in options() if any(q.name == o and q.document == document for q in questions.questions())]
+        own = owned([name for sibling in siblings for name in options()[sibling]])
         for path, text in templated().items():
             in_guards = sum(mentions(guard, names) for guard in guards(text))
             in_values = sum(mentions(value, names) for value in values(text))
             guarded += in_guards
             valued += in_values
-            if in_guards or in_values:
+            if (in_guards or in_values) and not f"{path.removesuffix('.jinja')}/".startswith(
+                tuple(f"{o}/" for o in own)
+            ):
                 files.append(path)
         rows.append(Row(option, tuple(files), guarded, valued))
     return sorted(rows, key=lambda row: (-len(row.files), row.option))

@@ -7,12 +7,13 @@ An id is the difference from the default, in words: `database-none`, `database-s
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import yaml
@@ -20,6 +21,8 @@ import yaml
 from tests.support import questions
 
 NAMED = ("minimal", "default", "maximal")
+#: Two options, in the order of their names, each with a value.
+Pair: TypeAlias = tuple[tuple[str, Any], tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,29 @@ class Variant:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return questions.evaluate(self.answers)
+        return _facts(self)
 
     @property
     def options(self) -> str:
         """
         The answers as `make render OPTIONS="…"` takes them.
         """
-        return " ".join(f"{name}={str(value).replace(' ', '')}" for name, value in self.answers.items())
+        return " ".join(f"{name}={typed(value)}" for name, value in self.answers.items())
 
     def __str__(self) -> str:
         return self.id
+
+
+@cache
+def _facts(variant: Variant) -> Mapping[str, Any]:
+    return questions.evaluate(variant.answers)
+
+
+def typed(answer: Any) -> str:
+    """
+    An answer without blanks; several of them in brackets.
+    """
+    return f"[{','.join(answer)}]" if isinstance(answer, list) else str(answer).replace(" ", "")
 
 
 def identify(answers: Mapping[str, Any]) -> str:
@@ -51,7 +66,11 @@ def identify(answers: Mapping[str, Any]) -> str:
     The words by which answers differ from the default.
     """
     defaults = {question.name: question.spec["default"] for question in questions.questions()}
-    words = [f"{name}-{value}".lower() for name, value in answers.items() if str(value) != str(defaults[name])]
+    words = [
+        f"{name}-{'-'.join(value) or 'none' if isinstance(value, list) else value}".lower()
+        for name, value in answers.items()
+        if str(value) != str(defaults[name])
+    ]
     return re.sub(r"[^a-z0-9_-]+", "-", "_".join(words).replace(".", "")) or "default"
 
 
@@ -85,46 +104,140 @@ def each_value() -> tuple[Variant, ...]:
     The three named variants, and one more per option value that none of them has.
     """
     found = list(three())
-    for name, values in questions.levels().items():
+    space = questions.levels()
+    for name, values in space.items():
         for value in values:
-            if not any(complete(variant)[name] == value for variant in found):
-                found.append(of(**{name: value}))
+            if any(complete(variant)[name] == value for variant in found):
+                continue
+            # Where it changes nothing of the default, next to the first answer where it does.
+            neighbours = [{other: level} for other, levels in space.items() if other != name for level in levels]
+            given = next(
+                {**near, name: value}
+                for near in ({}, *neighbours)
+                if questions.facts({**near, name: value}) != questions.facts(near)
+            )
+            found.append(of(**given))
     return tuple(found)
 
 
 @cache
 def pairwise() -> tuple[Variant, ...]:
     """
-    The three named variants, then as few as a greedy search needs until every valid pair of answers occurs.
+    The three named variants, then as few as a greedy search finds until every possible pair of answers occurs.
     """
+    # The options with most values first: they decide how many variants there are.
+    space = questions.levels()
+    names = sorted(space, key=lambda name: -len(space[name]))
+    missing = dict.fromkeys(sorted(possible(), key=lambda pair: sum(names.index(name) for name, _ in pair)))
     found = list(three())
-    covered = {pair for variant in found for pair in pairs(complete(variant))}
-    candidates = list(questions.product())
-    missing = {pair for answers in candidates for pair in pairs(answers)} - covered
+    for variant in found:
+        for pair in pairs(complete(variant)):
+            missing.pop(pair, None)
     while missing:
-        best = max(candidates, key=lambda answers: len(missing & set(pairs(answers))))
-        missing -= set(pairs(best))
+        seed = next(iter(missing))
+        orders = [names[turn:] + names[:turn] for turn in range(len(names))]
+        best = max((grown(seed, missing, order) for order in orders), key=lambda a: len(missing.keys() & set(pairs(a))))
+        for pair in pairs(best):
+            missing.pop(pair, None)
         found.append(Variant(identify(best), best))
     return tuple(found)
 
 
-def pairs(answers: Mapping[str, Any]) -> Iterable[tuple[tuple[str, Any], ...]]:
+def grown(seed: Pair, missing: Mapping[Pair, None], order: Iterable[str]) -> dict[str, Any]:
+    """
+    A combination with a certain pair and, option by option, the value that completes most of the missing ones.
+    """
+    answers: dict[str, Any] = dict(seed)
+    for name in order:
+        if name not in answers:
+            joined = {value: set(pairs_with(name, value, answers)) for value in map(frozen, questions.levels()[name])}
+            fitting = [value for value, made in joined.items() if made <= possible().keys()]
+            if not fitting:
+                return possible()[seed]
+            answers[name] = max(fitting, key=lambda value: len(missing.keys() & joined[value]))
+    try:
+        answers = questions.canonical(answers)
+    except questions.InvalidAnswer:
+        return possible()[seed]
+    return answers if seed in pairs(answers) else possible()[seed]
+
+
+@cache
+def possible() -> dict[Pair, dict[str, Any]]:
+    """
+    Every pair of answers that can occur, with a combination in which it does.
+
+    A pair may need a third answer: a question has no meaning, and so only its default, where another one says so.
+    """
+    found: dict[Pair, dict[str, Any]] = {}
+    thirds = [{}, *({name: value} for name, values in questions.levels().items() for value in values[1:])]
+    for (one, ones), (other, others) in itertools.combinations(sorted(questions.levels().items()), 2):
+        for value, beside in itertools.product(ones, others):
+            for third in thirds:
+                if ((one, frozen(value)), (other, frozen(beside))) in found:
+                    break
+                with contextlib.suppress(questions.InvalidAnswer):
+                    answers = questions.canonical({**third, one: value, other: beside})
+                    for pair in pairs(answers):
+                        found.setdefault(pair, answers)
+    return found
+
+
+#: Documents that decide where and how a service runs. Its application does not know.
+AROUND = {"identity", "vm", "proxy", "python", "ci"}
+
+
+def application(variant: Variant) -> tuple[Any, ...]:
+    """
+    What a variant's application depends on: variants of which this is the same have the same one.
+    """
+    facts = (question for question in questions.questions() if question.is_fact and question.document not in AROUND)
+    return tuple(variant.facts[fact.name] for fact in facts)
+
+
+@cache
+def applications() -> tuple[Variant, ...]:
+    """
+    The first of the pairwise variants for each application that occurs among them.
+    """
+    found: dict[tuple[Any, ...], Variant] = {}
+    for variant in pairwise():
+        found.setdefault(application(variant), variant)
+    return tuple(found.values())
+
+
+def frozen(answer: Any) -> Any:
+    return tuple(answer) if isinstance(answer, list) else answer
+
+
+def pairs(answers: Mapping[str, Any]) -> list[Pair]:
     """
     Every pair of answers that occurs in a combination, in a fixed order.
     """
-    return itertools.combinations(sorted(answers.items()), 2)
+    return list(itertools.combinations(sorted((name, frozen(value)) for name, value in answers.items()), 2))
 
 
+def pairs_with(name: str, value: Any, answers: Mapping[str, Any]) -> list[Pair]:
+    """
+    The pairs that one more answer makes with those that are there.
+    """
+    return [
+        ((name, value), (other, beside)) if name < other else ((other, beside), (name, value))
+        for other, beside in answers.items()
+    ]
+
+
+@cache
 def complete(variant: Variant) -> dict[str, Any]:
     """
     The variant's value of every option, each as the level that leads to the same facts.
     """
-    complete: dict[str, Any] = {}
+    answers = questions.canonical(variant.answers)
     for name, values in questions.levels().items():
-        given = variant.answers.get(name, values[0])
-        facts = questions.facts({name: given})
-        complete[name] = next(v for v in values if questions.facts({name: v}) == facts)
-    return complete
+        if answers[name] not in values:
+            facts = questions.facts(answers)
+            answers[name] = next(value for value in values if questions.facts({**answers, name: value}) == facts)
+    return answers
 
 
 def variants(chosen: Callable[[], Iterable[Variant]]) -> pytest.MarkDecorator:
