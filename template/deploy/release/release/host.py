@@ -1,0 +1,43 @@
+"""What `setup` was told about this host, and remembers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from release import say
+from release.shell import Shell
+
+
+@dataclass
+class Host:
+    """The contents of `/opt/<slug>/host.json`."""
+
+    domain: str = ""
+    email: str = ""
+    port: int = 0
+    """The TCP port on loopback, when there is no unix socket."""
+    python: str = ""
+    """An interpreter that the service's user can execute."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Whatever else has to be remembered."""
+
+    @classmethod
+    def load(cls, path: Path) -> Host | None:
+        """Read it; None where the service is not installed."""
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except PermissionError:
+            raise say.Problem(f"{path} cannot be read; run this as root") from None
+        except ValueError:
+            raise say.Problem(f"{path} is damaged; run setup again") from None
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    def save(self, path: Path, shell: Shell) -> bool:
+        """Write it; return whether anything is new."""
+        return shell.write(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")

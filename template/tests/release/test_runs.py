@@ -1,0 +1,133 @@
+"""A run: a release, and copies of the environment and the secrets as they were."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from release import runs, sockets
+from release.say import Problem
+
+from tests.release.machines import create, install, machine_in, systemd_of
+
+RELEASE = "20260101T000000Z-0000001"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    install(machine, RELEASE)
+    machine.paths.environment.write_text("# a comment\n\nLOG_LEVEL=debug\nWEB_CONCURRENCY=\n")
+    (machine.paths.credentials / "API_TOKEN").write_text("s3cret")
+
+    run = create(machine, RELEASE)
+
+    directory = machine.paths.runs / "1"
+    assert run.number == 1
+    assert (directory / "release").resolve() == (machine.paths.releases / RELEASE).resolve()
+    # Empty is unset, and gunicorn stumbles over an empty WEB_CONCURRENCY.
+    assert (directory / "environment").read_text() == "LOG_LEVEL=debug\n"
+    assert mode(directory / "environment") == 0o640
+    assert (directory / "credentials" / "API_TOKEN").read_text() == "s3cret"
+    assert mode(directory / "credentials") == 0o700
+    assert mode(directory / "credentials" / "API_TOKEN") == 0o600
+    machine.paths.environment.write_text("LOG_LEVEL=error\n")
+    assert (directory / "environment").read_text() == "LOG_LEVEL=debug\n"
+
+
+def test_its_unit_gets_its_secrets_and_is_read(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    (machine.paths.credentials / "API_TOKEN").write_text("s3cret")
+    create(machine, RELEASE)
+    drop_in = (machine.paths.units / "shop@1.service.d" / "run.conf").read_text()
+    assert f"LoadCredential=API_TOKEN:{machine.paths.runs}/1/credentials/API_TOKEN\n" in drop_in
+    assert "s3cret" not in drop_in
+    assert "Timeout" not in drop_in
+    assert systemd_of(machine).told == ["read units"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ("REQUEST_SECONDS=100\n", "TimeoutStopSec=116"),
+        ('LAME_DUCK_SECONDS="10"\n', "TimeoutStopSec=53"),
+        ("HEARTBEAT_SECONDS=120\n", "WatchdogSec=180"),
+    ],
+)
+def test_times_that_the_environment_moves_move_in_the_unit(
+    tmp_path: Path, environment: str, line: str
+) -> None:
+    machine = machine_in(tmp_path)
+    machine.paths.environment.write_text(environment)
+    create(machine, RELEASE)
+    assert line in (machine.paths.units / "shop@1.service.d" / "run.conf").read_text().splitlines()
+
+
+def test_shorter_times_leave_the_unit_as_it_is(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    machine.paths.environment.write_text("REQUEST_SECONDS=5\nHEARTBEAT_SECONDS=5\n")
+    create(machine, RELEASE)
+    assert "Sec=" not in (machine.paths.units / "shop@1.service.d" / "run.conf").read_text()
+
+
+def test_numbers_go_upwards_also_past_what_only_systemd_knows(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    assert create(machine, RELEASE).number == 1
+    assert create(machine, RELEASE).number == 2
+    systemd_of(machine).states["shop@7.service"] = "failed"
+    systemd_of(machine).states["shop-admin@9.service"] = "active"
+    assert create(machine, RELEASE).number == 8
+
+
+@pytest.mark.parametrize("text", ["just words\n", "1ST=x\n", "A=b\\\nc\n"])
+def test_an_environment_that_is_none_is_named_with_its_line(tmp_path: Path, text: str) -> None:
+    machine = machine_in(tmp_path)
+    machine.paths.environment.write_text(f"# first\n{text}")
+    with pytest.raises(Problem, match=r"environment, line 2: write NAME=value"):
+        create(machine, RELEASE)
+    assert not (machine.paths.runs / "1" / "environment").exists()
+
+
+def test_a_run_that_is_over_leaves_its_note_and_no_secret(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    (machine.paths.credentials / "API_TOKEN").write_text("s3cret")
+    create(machine, RELEASE)
+    runs.finish(machine, 1)
+    assert sorted(path.name for path in (machine.paths.runs / "1").iterdir()) == [
+        "release",
+        "run.json",
+    ]
+    assert not (machine.paths.units / "shop@1.service.d").exists()
+    assert [run.number for run in runs.every(machine)] == [1]
+
+
+def test_the_socket_says_which_run_is_the_current_one(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    assert runs.current(machine) is None
+    run = create(machine, RELEASE)
+    sockets.give(machine, 1)
+    assert runs.current(machine) == run
+    assert "ListenStream" not in sockets.path(machine).read_text()
+
+
+def test_another_port_is_the_sockets_too(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path, socket_path="")
+    values = json.loads(machine.paths.host.read_text())
+    machine.paths.host.write_text(json.dumps({**values, "port": 8001}))
+    sockets.give(machine, 3)
+    assert sockets.path(machine).read_text().splitlines()[1:] == [
+        "[Socket]",
+        "ListenStream=",
+        "ListenStream=127.0.0.1:8001",
+        "Service=shop@3.service",
+    ]
+
+
+def test_a_dry_run_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = machine_in(tmp_path, dry=True)
+    create(machine, RELEASE)
+    assert list(machine.paths.runs.iterdir()) == []
+    assert f"would: write {machine.paths.runs}/1/environment" in capsys.readouterr().out
