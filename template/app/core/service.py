@@ -53,7 +53,9 @@ class Service(FastAPI):
             redirect_slashes=False,
             # Idle, the built-in telemetry still costs a tenth to a third of every request.
             telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
-            responses=problem_responses(400, 413, 422, 504),
+            responses=problem_responses(
+                400, 413, 422, 504, *(status for feature in features for status in feature.statuses)
+            ),
             exception_handlers={
                 Problem: handle_problem,
                 HTTPException: handle_http_exception,
@@ -67,9 +69,9 @@ class Service(FastAPI):
             self.include_router(feature.router)
             for kind, handler in feature.exception_handlers.items():
                 self.add_exception_handler(kind, handler)
-        self.frame = self.build_frame(super().__call__)
+        self.frame = self.build_frame(super().__call__, features)
 
-    def build_frame(self, app: ASGIApp) -> ASGIApp:
+    def build_frame(self, app: ASGIApp, features: Sequence[Feature]) -> ASGIApp:
         """
         Wrap the framework, innermost first.
 
@@ -77,6 +79,9 @@ class Service(FastAPI):
         """
         http = self.settings.http
         app = BodyLimit(app, http.body_limit_bytes)
+        for feature in reversed(features):
+            if feature.middleware:
+                app = feature.middleware(app)
         app = Deadline(app, http.request_seconds)
         if http.allowed_hosts != ("*",):
             app = TrustedHostMiddleware(app, allowed_hosts=http.allowed_hosts)

@@ -1,0 +1,1 @@
+"""How many requests a second one client may send."""
