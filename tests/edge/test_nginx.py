@@ -1,0 +1,193 @@
+"""
+nginx alone: its own checks, its neighbours, the user's additions.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.edge.conftest import Standing, standing_in_house
+from tests.edge.recorder import Recorder
+from tests.edge.test_errors import is_problem
+from tests.support import variants
+from tests.support.edges import Edge, edges, every
+from tests.support.edges.client import Client
+from tests.support.house import House
+from tests.support.processes import wait_until
+from tests.support.projects import Projects
+
+NGINX = [edge for edge in every() if edge.proxy == "nginx"]
+each_nginx = pytest.mark.parametrize(
+    "edge", [pytest.param(edge, id=edge.name, marks=pytest.mark.xdist_group(edge.name)) for edge in NGINX]
+)
+
+
+def only(edge: Edge) -> bool:
+    return edge.proxy == "nginx"
+
+
+@edges(fixture="own", where=only)
+def test_gixy_finds_nothing(own: Standing, tmp_path: Path) -> None:
+    """
+    As installed, with all that is included. Without the wish for a default_server: of two services on one host only one
+    could be that.
+    """
+    folder = tmp_path / "nginx"
+    for path in ("conf.d", "snippets"):
+        (folder / path).mkdir(parents=True)
+        for name in own.house.run("sh", "-c", f"cd /etc/nginx/{path} && ls {own.slug}*").stdout.split():
+            text = own.house.read(f"/etc/nginx/{path}/{name}")
+            (folder / path / name).write_text(text.replace("/etc/nginx/", f"{folder}/"))
+    (folder / "nginx.conf").write_text(f"events {{}}\nhttp {{\n    include {folder}/conf.d/*.conf;\n}}\n")
+    gixy = [sys.executable, "-m", "gixy", "--skips", "default_server_flag", str(folder / "nginx.conf")]
+    done = subprocess.run(gixy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Problem:" not in done.stdout, done.stdout
+
+
+@edges(fixture="own", where=only)
+def test_additions_are_part_of_the_server_and_survive(own: Standing) -> None:
+    """
+    What the user wrote is there, and is there after the next set-up, beside what set-up writes anew.
+    """
+    mine = f"/etc/{own.slug}/nginx.d/site.conf"
+    assert "location" in own.house.read(mine), "an example to begin with"
+    own.house.write(mine, "location = /mine { return 204; }\n")
+    site = f"/etc/nginx/conf.d/{own.slug}.conf"
+    own.house.write(site, own.house.read(site) + "# an edit in the wrong place\n")
+    own.edge.install(own.house, own.project)
+    own.edge.reload(own.house)
+    wait_until(lambda: own.client().get("/mine").status == 204, seconds=5, what="the addition is served")
+    assert own.client().get("/mine").header("x-frame-options") == "DENY"
+    assert "wrong place" not in own.house.read(site)
+
+
+@each_nginx
+def test_two_services_share_one_nginx(edge: Edge, projects: Projects) -> None:
+    """
+    No global name is taken twice; each has its own domain, upstream, limits and log.
+    """
+    first = projects.render(edge.variant)
+    answers = {**edge.variant.answers, "project_name": "Other", "project_slug": "other", "domain": "other.test"}
+    second = projects.render(variants.of(**answers))
+    with House(edge.root(), [first.path, second.path]) as house:
+        # Debian's example is a default_server: it would answer unknown names on port 80.
+        house.path("/etc/nginx/sites-enabled/default").unlink()
+        edge.install(house, first)
+        edge.install(house, second, domain="other.test", slug="other")
+        edge.start(house)
+        with (
+            house.inside(),
+            Recorder.on(house, "/run/my-service.sock", "first"),
+            Recorder.on(house, "/run/other.sock", "second"),
+        ):
+            assert Client().get("/").body == b"first"
+            assert Client(host="other.test").get("/").body == b"second"
+            for _ in range(30):
+                assert Client(source="127.1.1.1").get("/").status in (200, 429)
+            assert Client(source="127.1.1.1", host="other.test").get("/").status == 200, "limits are apart"
+            is_problem(Client(scheme="http", host="nobody.test").get("/"), 421, "misdirected-request", "/")
+        assert "other.test" not in house.read("/var/log/nginx/my-service.access.log")
+        assert house.read("/var/log/nginx/other.access.log").count('"host":"other.test"') == 2
+
+
+@each_nginx
+def test_without_trusted_edges_nobody_is_trusted(edge: Edge, projects: Projects) -> None:
+    """
+    The default: no word of it is left, and the header of a would-be CDN counts for nothing.
+    """
+    answers = {name: value for name, value in edge.variant.answers.items() if name != "trusted_edges"}
+    project = projects.render(variants.of(**answers))
+    assert not [name for name in project.tree() if "nginx/" in name and "real_ip" in project.read(name)]
+    with standing_in_house(edge, project) as standing, standing.house.inside():
+        edge.start(standing.house)
+        with Recorder.on(standing.house, edge.address) as recorder:
+            Client(source="127.99.0.1").get("/", headers={"X-Forwarded-For": "6.6.6.6"})
+            assert b"X-Forwarded-For: 127.99.0.1\r\n" in recorder.requests[0] + b"\r\n"
+            assert b"6.6.6.6" not in recorder.requests[0]
+
+
+@edges(fixture="own", where=only)
+def test_an_ipv6_network_is_one_client(own: Standing) -> None:
+    """
+    Addresses of one /64 share a bucket; those of another have their own.
+    """
+    addresses = ("2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", "2001:db8:1:3::1", "2001:db8::1", "2001:db8::a:b:c:d")
+    for address in addresses:
+        own.house.run("ip", "address", "add", f"{address}/128", "dev", "lo", "nodad")
+    number = own.edge.variant.facts["edge_burst"]
+
+    def flood(source: str) -> set[int]:
+        client = Client(source=source, address="::1")
+        return {client.get("/").status for _ in range(2 * number)}
+
+    with Recorder.on(own.house, own.edge.address):
+        assert flood(addresses[0]) == {200, 429}
+        assert 429 in {Client(source=addresses[1], address="::1").get("/").status for _ in range(2)}
+        assert Client(source=addresses[2], address="::1").get("/").status == 200
+        assert flood(addresses[3]) == {200, 429}
+        assert 429 in {Client(source=addresses[4], address="::1").get("/").status for _ in range(2)}
+
+
+@edges(fixture="own", where=only)
+def test_the_edge_waits_as_the_budget_says(own: Standing) -> None:
+    """
+    Read time-out, idle time and body limit are those of the ladder.
+    """
+    facts = own.edge.variant.facts
+    proxy = own.house.read(f"/etc/nginx/snippets/{own.slug}-proxy.conf")
+    upstream = own.house.read(f"/etc/nginx/snippets/{own.slug}-upstream.conf")
+    connections = own.house.read(f"/etc/nginx/snippets/{own.slug}-connections.conf")
+    assert re.findall(r"^proxy_(?:read|send)_timeout (.*);$", proxy, re.M) == [f"{facts['proxy_read_seconds']}s"] * 2
+    assert re.findall(r"^ *keepalive_timeout (.*);$", upstream, re.M) == [f"{facts['proxy_idle_seconds']}s"]
+    assert re.findall(r"^client_max_body_size (.*);$", connections, re.M) == [str(facts["body_limit_bytes"])]
+    assert facts["proxy_idle_seconds"] < facts["keepalive_seconds"]
+
+
+@pytest.fixture(scope="session")
+def adapt(projects: Projects) -> Callable[..., str]:
+    """
+    The function that fits the files to a version.
+    """
+    tool = projects.render(NGINX[0].variant) / "deploy" / "release"
+    code = "import sys; from release.edges.nginx import adapt; v, six = eval(sys.argv[1]); "
+    code += "sys.stdout.write(adapt(sys.stdin.read(), v, six))"
+
+    def run(text: str, version: tuple[int, ...] | None, six: bool = True) -> str:
+        words = [sys.executable, "-c", code, repr((version, six))]
+        return subprocess.run(words, input=text, cwd=tool, capture_output=True, text=True, check=True).stdout
+
+    return run
+
+
+def test_http2_is_switched_on_as_the_version_wants(adapt: Callable[..., str]) -> None:
+    """
+    On the listen line before 1.25.1, by a line of its own since: the other way is an error or a warning.
+    """
+    text = "    listen 443 ssl;\n    listen [::]:443 ssl;\n    http2 on;\n    listen 80;\n"
+    old = "    listen 443 ssl http2;\n    listen [::]:443 ssl http2;\n    listen 80;\n"
+    for version in ((1, 22, 1), (1, 25, 0)):
+        assert adapt(text, version) == old
+    for later in ((1, 25, 1), (1, 30, 0), None):
+        assert adapt(text, later) == text
+    assert adapt(text, (1, 26, 0), six=False) == "    listen 443 ssl;\n    http2 on;\n    listen 80;\n"
+
+
+@edges(fixture="own", where=only)
+def test_set_up_says_what_is_missing(own: Standing) -> None:
+    """
+    In words that say what to do: the program, the directory that is not read.
+    """
+    assert own.edge.requirements(own.house, own.project) == []
+    main = own.house.read("/etc/nginx/nginx.conf")
+    own.house.write("/etc/nginx/nginx.conf", main.replace("conf.d/*.conf", "elsewhere/*.conf"))
+    (problem,) = own.edge.requirements(own.house, own.project)
+    assert "include /etc/nginx/conf.d/*.conf;" in problem
+    (problem,) = own.edge.requirements(own.house, own.project, PATH="/nowhere")
+    assert "apt-get install nginx" in problem

@@ -1,0 +1,45 @@
+"""
+nginx's certificate: a self-signed one at first, then a real one by certbot, renewed without anybody.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.edge.conftest import Standing
+from tests.support.edges import edges
+from tests.support.edges.acme import DIRECTORY, ROOT, authority, certificate, is_certified
+from tests.support.edges.edge import DOMAIN
+from tests.support.processes import wait_until
+
+
+@edges(fixture="own", where=lambda edge: edge.proxy == "nginx")
+def test_certbot_gets_and_renews_the_certificate(own: Standing) -> None:
+    """
+    Proved over port 80, also in maintenance; linked into place, and nginx reads what a renewal brings.
+    """
+    house = own.house
+    if house.run("sh", "-c", "command -v certbot", check=False).returncode:
+        pytest.skip("certbot is missing: scripts/install-tools installs it")
+    authority(house)
+    # There is no systemd in here: what its unit of nginx would do.
+    house.write("/usr/local/bin/systemctl", "#!/bin/sh\nexec nginx -s reload\n", 0o755)
+    environment = {"REQUESTS_CA_BUNDLE": ROOT}
+
+    assert not is_certified(house)
+    assert certificate(house, trusted=False)["bytes"]
+    keys = house.run("stat", "-c", "%a", f"/etc/{own.slug}/tls/privkey.pem").stdout
+    assert keys == "600\n", "nobody else reads a key"
+
+    own.maintenance("on")
+    own.edge.tls(house, own.project, DIRECTORY, environment)
+    wait_until(lambda: is_certified(house), seconds=10, what="the certificate is served")
+    first = certificate(house)
+    assert first["subjectAltName"] == (("DNS", DOMAIN),)
+
+    house.run("certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", env=environment)
+    wait_until(lambda: certificate(house)["bytes"] != first["bytes"], seconds=10, what="the renewed one is served")
+
+    own.edge.install(house, own.project)
+    link = house.run("readlink", f"/etc/{own.slug}/tls/fullchain.pem").stdout
+    assert link == f"/etc/letsencrypt/live/{DOMAIN}/fullchain.pem\n", "a set-up leaves the certificate alone"

@@ -1,0 +1,87 @@
+"""
+A certificate authority in the house, that proves who owns a name as Let's Encrypt does: Caddy's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.edges.edge import DOMAIN
+from tests.support.house import House
+from tests.support.processes import wait_until
+
+NAME = "acme.test"
+PORT = 5443
+DIRECTORY = f"https://{NAME}:{PORT}/acme/local/directory"
+#: Its root certificate, in the house.
+ROOT = "/var/lib/acme/pki/authorities/local/root.crt"
+
+_CONFIGURATION = f"""
+{{
+	admin off
+	http_port 5080
+	https_port {PORT}
+	storage file_system /var/lib/acme
+	skip_install_trust
+}}
+{NAME}:{PORT} {{
+	tls internal
+	acme_server
+}}
+"""
+
+
+def caddy() -> str:
+    """
+    The path of a Caddy: the one of the tests' environment, or this machine's. Skips when there is none.
+    """
+    own = Path(sys.executable).with_name("caddy")
+    found = str(own) if own.exists() else shutil.which("caddy")
+    if found is None:
+        pytest.skip("caddy is missing: it is the authority here")
+    return found
+
+
+def authority(house: House) -> None:
+    """
+    Start it, with names for itself and for the service.
+    """
+    house.write("/etc/hosts", f"127.0.0.1 localhost {NAME} {DOMAIN}\n")
+    house.write("/etc/acme/Caddyfile", _CONFIGURATION)
+    house.start(caddy(), "run", "--config", "/etc/acme/Caddyfile", env={"HOME": "/root"})
+
+    def serves() -> bool:
+        with house.inside(), socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", PORT)) == 0 and house.path(ROOT).exists()
+
+    wait_until(serves, seconds=20, what="the authority serves")
+
+
+def is_certified(house: House) -> bool:
+    """
+    Whether a browser that trusts the authority is content. After a reload, old workers may answer for a moment.
+    """
+    try:
+        certificate(house)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def certificate(house: House, *, trusted: bool = True) -> dict[str, object]:
+    """
+    The certificate of the service as a browser sees it that trusts the authority; without trust, as bytes alone.
+    """
+    context = ssl.create_default_context(cadata=house.read(ROOT)) if trusted else ssl._create_unverified_context()
+    with (
+        house.inside(),
+        socket.create_connection(("127.0.0.1", 443), 10) as plain,
+        context.wrap_socket(plain, server_hostname=DOMAIN) as encrypted,
+    ):
+        return dict(encrypted.getpeercert() or {}) | {"bytes": encrypted.getpeercert(binary_form=True)}

