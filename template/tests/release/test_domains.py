@@ -1,5 +1,6 @@
 """Domains and ports: what belongs to nobody, and what belongs to somebody else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ def test_a_port_of_another_service_is_refused_and_a_free_one_named(tmp_path: Pat
         Problem, match=r"18230 belongs to the service admin; free is --port 182\d\d"
     ):
         ports.refuse_taken(machine, 18230)
+
+
+def test_an_address_is_refused_where_it_is_none_or_nobody_needs_it(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path, socket_path="")
+    ports.refuse_address(machine, "10.0.0.5")
+    with pytest.raises(Problem, match="eth0 is not an address"):
+        ports.refuse_address(machine, "eth0")
+    proxied = replace(machine, service=replace(machine.service, proxy="proxy"))
+    with pytest.raises(Problem, match="leave --listen out"):
+        ports.refuse_address(proxied, "10.0.0.5")
 
 
 @pytest.mark.parametrize(

@@ -113,17 +113,27 @@ def test_the_socket_says_which_run_is_the_current_one(tmp_path: Path) -> None:
     assert "ListenStream" not in sockets.path(machine).read_text()
 
 
-def test_another_port_is_the_sockets_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("told", "added"),
+    [
+        ({}, []),
+        ({"port": 8001}, ["127.0.0.1:8001"]),
+        ({"listen": "10.0.0.5"}, ["127.0.0.1:8000", "10.0.0.5:8000"]),
+        ({"listen": "2001:db8::5", "port": 8001}, ["127.0.0.1:8001", "[2001:db8::5]:8001"]),
+        ({"listen": "0.0.0.0"}, ["0.0.0.0:8000"]),
+    ],
+)
+def test_the_socket_listens_where_setup_was_told(
+    tmp_path: Path, told: dict[str, object], added: list[str]
+) -> None:
     machine = machine_in(tmp_path, socket_path="")
     values = json.loads(machine.paths.host.read_text())
-    machine.paths.host.write_text(json.dumps({**values, "port": 8001}))
+    machine.paths.host.write_text(json.dumps({**values, **told}))
     sockets.give(machine, 3)
-    assert sockets.path(machine).read_text().splitlines()[1:] == [
-        "[Socket]",
-        "ListenStream=",
-        "ListenStream=127.0.0.1:8001",
-        "Service=shop@3.service",
-    ]
+    lines = sockets.path(machine).read_text().splitlines()
+    streams = [line for line in lines if line.startswith("ListenStream=")]
+    assert streams == [f"ListenStream={address}" for address in ["", *added] if added]
+    assert lines[-1] == "Service=shop@3.service"
 
 
 def test_a_dry_run_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,9 @@ class Host:
     domain: str = ""
     email: str = ""
     port: int = 0
-    """The TCP port on loopback, when there is no unix socket."""
+    """The TCP port, when there is no unix socket."""
+    listen: str = ""
+    """An address beside loopback, for a load balancer that is not on this machine."""
     python: str = ""
     """An interpreter that the service's user can execute."""
     options: dict[str, str] = field(default_factory=dict)

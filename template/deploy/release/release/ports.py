@@ -1,9 +1,10 @@
-"""The service's port on loopback, where the proxy cannot use a unix socket."""
+"""The service's address and port, where the proxy cannot use a unix socket."""
 
 from __future__ import annotations
 
 import json
 import socket
+from ipaddress import ip_address
 
 from release.machine import Machine
 from release.say import Problem
@@ -29,6 +30,18 @@ def refuse_taken(machine: Machine, port: int) -> None:
             f"port {port} is taken by another program (to see which: ss -ltnp 'sport = :{port}'); "
             f"free is --port {next_free(port, others)}"
         )
+
+
+def refuse_address(machine: Machine, address: str) -> None:
+    """Raise a Problem for an address that is none, or that nobody needs."""
+    if not address:
+        return
+    try:
+        ip_address(address)
+    except ValueError:
+        raise Problem(f"{address} is not an address; type one such as 10.0.0.5") from None
+    if machine.service.proxy != "none":
+        raise Problem(f"{machine.service.proxy} connects on this machine; leave --listen out")
 
 
 def of_others(machine: Machine) -> dict[int, str]:

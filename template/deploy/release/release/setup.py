@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from release import configuration, lock, ports, proxies, python, say, toolbox, units, users
+from release import configuration, lock, ports, proxies, python, say, sockets, toolbox, units, users
 from release.edges import Site
 from release.host import Host
 from release.machine import Machine
@@ -28,6 +28,7 @@ class Wishes:
     domain: str = ""
     email: str = ""
     port: int = 0
+    listen: str = ""
     python: str = ""
     cpus: str = ""
     memory: str = ""
@@ -38,6 +39,7 @@ def setup(machine: Machine, wishes: Wishes) -> None:
     """Do everything that a first deploy needs, and say what only a person can do."""
     machine.require_root()
     check_system(machine)
+    ports.refuse_address(machine, wishes.listen)
     host = merge(Host.load(machine.paths.host) or Host(), wishes)
     site = machine.site(host)
     steps = say.Steps(7)
@@ -56,6 +58,9 @@ def setup(machine: Machine, wishes: Wishes) -> None:
             configuration.prepare(machine)
         with steps.step("units"):
             new_units = [units.install(machine), limit(machine, host)]
+            if wishes.listen and (owner := sockets.owner(machine)):
+                sockets.give(machine, owner)
+                say.warn(f"it listens there after: systemctl restart {machine.socket}")
             if any(new_units):
                 machine.systemd.read_units()
         with steps.step(f"proxy: {machine.edge.name}"):
@@ -70,7 +75,7 @@ def merge(host: Host, wishes: Wishes) -> Host:
     changed = {
         name: value
         for name, value in dataclasses.asdict(wishes).items()
-        if value and name in ("domain", "email", "port")
+        if value and name in ("domain", "email", "port", "listen")
     }
     limits = {name: getattr(wishes, name) for name in ("cpus", "memory") if getattr(wishes, name)}
     return dataclasses.replace(host, **changed, options={**host.options, **limits})

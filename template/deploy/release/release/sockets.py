@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 
 from release.machine import Machine
@@ -14,15 +15,30 @@ def path(machine: Machine) -> Path:
 
 
 def settings(machine: Machine, number: int | None) -> str:
-    """Write what this host adds to the socket unit: its run, and a port other than the rendered."""
+    """Write what this host adds to the socket unit: its run, and where else it listens."""
     lines = ["# Written by the release tool.", "[Socket]"]
-    port = machine.host.port
-    if not machine.service.socket_path and port and port != machine.service.port:
-        lines += ["ListenStream=", f"ListenStream=127.0.0.1:{port}"]
+    if not machine.service.socket_path:
+        lines += addresses(machine)
     if number is not None:
         # Whom a lone connection starts, when nobody serves.
         lines.append(f"Service={machine.unit(number)}")
     return "\n".join(lines) + "\n"
+
+
+def addresses(machine: Machine) -> list[str]:
+    """Write the addresses, where they are others than the rendered one."""
+    port, listen = machine.host.port or machine.service.port, machine.host.listen
+    if not listen and port == machine.service.port:
+        return []
+    lines = ["ListenStream="]
+    if not (listen and ip_address(listen).is_unspecified):
+        # Also where another address is named: the tool itself asks here.
+        lines.append(f"ListenStream=127.0.0.1:{port}")
+    if listen:
+        host = f"[{listen}]" if ":" in listen else listen
+        # At boot it may be there before the network is.
+        lines += [f"ListenStream={host}:{port}", "FreeBind=yes"]
+    return lines
 
 
 def owner(machine: Machine) -> int | None:

@@ -17,7 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     parser.add_argument("--domain", default="", help="the name under which it is reached")
     parser.add_argument("--email", default="", help="where an authority writes about certificates")
-    parser.add_argument("--port", type=int, default=0, help="on loopback, where there is no socket")
+    parser.add_argument("--port", type=int, default=0, help="where there is no unix socket")
+    parser.add_argument(
+        "--listen", default="", metavar="ADDRESS", help="beside loopback, for a load balancer"
+    )
     parser.add_argument("--python", default="", metavar="PATH", help="the interpreter to use")
     parser.add_argument("--cpus", default="", metavar="N", help="limit of a run, for example 1.5")
     parser.add_argument("--memory", default="", metavar="SIZE", help="limit of a run: 512M, 30%%")
@@ -57,5 +60,5 @@ def remote(arguments: argparse.Namespace) -> int:
 
 def wishes(arguments: argparse.Namespace) -> Wishes:
     """Collect what was asked for."""
-    names = ("domain", "email", "port", "python", "cpus", "memory", "install")
+    names = ("domain", "email", "port", "listen", "python", "cpus", "memory", "install")
     return Wishes(**{name: getattr(arguments, name) for name in names})

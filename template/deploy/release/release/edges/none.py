@@ -41,7 +41,10 @@ class NoEdge:
 
     def advice(self, site: Site) -> list[str]:
         """Say where to send traffic."""
-        return [f"Send traffic to 127.0.0.1:{site.port}, and probes to /ready"]
+        return [
+            f"Send traffic to port {site.port}, and probes to /ready; it listens on loopback only, "
+            "unless setup is told another address: --listen 10.0.0.5"
+        ]
 
     def leave(self, site: Site) -> list[list[str]]:
         """Nothing goes on."""
