@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.project import Project
 from tests.support.projects import Projects
-from tests.support.variants import Variant, each_value, variants
+from tests.support.variants import Variant, each_value, pairwise, variants
 
 # Evaluates the server's settings as gunicorn would, by the standard library alone: the hooks, which need gunicorn, do
 # not decide any number.
@@ -24,6 +25,7 @@ import json, os, runpy, sys
 from unittest.mock import MagicMock
 sys.path.insert(0, os.getcwd())
 sys.modules["serving.hooks"] = MagicMock()
+os.environ["LISTEN_PID"] = str(os.getpid())
 conf = runpy.run_path("gunicorn.conf.py")
 from serving.budget import Phases
 phases = Phases.within(conf["graceful_timeout"], os.environ)
@@ -32,7 +34,7 @@ print(json.dumps({name: conf[name] for name in names} | {"phases": vars(phases)}
 """
 
 
-def server(project: Project, **environ: str) -> dict[str, object]:
+def server(project: Project, **environ: str) -> dict[str, Any]:
     """
     The settings that gunicorn.conf.py arrives at in an environment.
     """
@@ -44,7 +46,7 @@ def server(project: Project, **environ: str) -> dict[str, object]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -90,6 +92,94 @@ def test_times_form_a_ladder(projects: Projects, variant: Variant) -> None:
     if facts["has_database"]:
         assert constant(project, "app/database/settings.py", "seconds") == facts["database_seconds"] < seconds
         assert documented(project)["DATABASE_SECONDS"] == str(facts["database_seconds"])
+
+
+#: How a file of deploy/ or docs/ states a number of the ladder, and which one it is. Every match counts, also those of examples.
+STATED = (
+    (r"gunicorn\.conf\.py\); 10 s more [^\n]*\nTimeoutStopSec=(.+)$", "unit_stop_seconds"),
+    (r"^Backlog=(.+)$", "backlog"),
+    (r"longest orderly stop is (\d+) s [^\n]*\nTimeoutStopSec", "unit_graceful_seconds"),
+    (r"longest orderly stop is (\d+) s [^\n]*\nstop_signal", "graceful_seconds"),
+    (r"^stop_timeout_secs = (.+)$", "stop_seconds"),
+    (r'^ *"request_seconds": (\d+)', "request_seconds"),
+    (r'^ *"stop_seconds": (\d+)', "unit_stop_seconds"),
+    # docs/limits.md, the runbook
+    (r"^\| (\d+) \| a request without an answer is cancelled", "request_seconds"),
+    (r"^\| (\d+) \| the proxy gives up waiting", "proxy_read_seconds"),
+    (r"^\| (\d+) \| the longest orderly stop", "unit_graceful_seconds"),
+    (r"^\| (\d+) \| systemd ends it by force", "unit_stop_seconds"),
+    (r"^\| (\d+) \| the proxy drops an idle connection", "proxy_idle_seconds"),
+    (r"^\| (\d+) \| … before the service does", "keepalive_seconds"),
+    (r"^\| body of a request \| (\d+) bytes", "body_limit_bytes"),
+    (r"^\| waiting connections \| (\d+) \|", "backlog"),
+    (r"a stop that took over (\d+) s", "unit_stop_seconds"),
+    # nginx
+    (r"\bproxy_(?:read|send)_timeout (\d+)s;", "proxy_read_seconds"),
+    (r"^upstream [^}]*\bkeepalive_timeout (\d+)s;", "proxy_idle_seconds"),
+    (r"\bclient_max_body_size (\S+);", "body_limit_bytes"),
+    (r"^limit_req_zone .* rate=(\d+)r/s;", "edge_rate_per_second"),
+    (r"\blimit_req .*\bburst=(\d+)", "edge_burst"),
+    # Caddy
+    (r"\bresponse_header_timeout (\d+)s$", "proxy_read_seconds"),
+    (r"^\t+keepalive (\d+)s$", "proxy_idle_seconds"),
+    (r"\bmax_size (\S+)$", "body_limit_bytes"),
+    # Traefik
+    (r"\bresponseHeaderTimeout: (\d+)s$", "proxy_read_seconds"),
+    (r"\bidleConnTimeout: (\d+)s$", "proxy_idle_seconds"),
+    (r"^ +average: (\d+)$", "edge_rate_per_second"),
+    (r"^ +burst: (\d+)$", "edge_burst"),
+    # what comments in proxies' files say
+    (r"itself answers 504 after (\d+) s", "request_seconds"),
+    (r"keeps (?:them|idle connections) for (\d+) s", "keepalive_seconds"),
+    (r"RATE_LIMIT_PER_SECOND=(\S+)$", "app_rate_per_second"),
+)
+#: Where each has to be stated at least once, by the fact that brings the file.
+REQUIRED = {
+    "has_vm": ("unit_stop_seconds", "unit_graceful_seconds", "backlog", "request_seconds"),
+    "has_oxmgr": ("stop_seconds",),
+    "has_caddy": ("proxy_read_seconds", "proxy_idle_seconds", "body_limit_bytes"),
+    "has_traefik": ("proxy_read_seconds", "proxy_idle_seconds", "edge_rate_per_second", "edge_burst"),
+    "has_app_rate": ("app_rate_per_second",),
+    "has_nginx": ("proxy_read_seconds", "proxy_idle_seconds", "body_limit_bytes", "edge_rate_per_second", "edge_burst"),
+}
+
+
+@variants(pairwise)
+def test_what_deploys_agrees(projects: Projects, variant: Variant) -> None:
+    """
+    Units, proxies and documents state the numbers that the server has.
+    """
+    project, facts = projects.render(variant), variant.facts
+    texts = {name: project.read(name) for name in project.tree() if name.startswith(("deploy/", "docs/", ".env"))}
+    stated = [
+        (fact, name, found)
+        for pattern, fact in STATED
+        for name, text in texts.items()
+        for found in re.findall(pattern, text, re.M)
+    ]
+    wrong = [
+        f"{name}: {found}, not {facts[fact]} ({fact})" for fact, name, found in stated if found != str(facts[fact])
+    ]
+    assert not wrong, "\n".join(wrong)
+    for feature, required in REQUIRED.items():
+        if facts[feature]:
+            assert set(required) <= {fact for fact, name, _ in stated if not name.startswith("docs/")}
+
+
+@variants(pairwise)
+def test_the_unit_waits_long_enough(projects: Projects, variant: Variant) -> None:
+    """
+    systemd kills nothing that would have ended by itself, and gives up no worker that gunicorn is still replacing.
+    """
+    if not variant.facts["has_vm"]:
+        return
+    project = projects.render(variant)
+    unit = dict(re.findall(r"^(\w+)=(.*)$", project.read("deploy/systemd/service@.service"), re.M))
+    conf = server(project, LISTEN_FDS="1")
+    assert conf["graceful_timeout"] == variant.facts["unit_graceful_seconds"]
+    assert int(unit["TimeoutStopSec"]) >= conf["graceful_timeout"] + 10
+    assert int(unit["WatchdogSec"]) > conf["timeout"]
+    assert int(unit["MemoryMax"].removesuffix("%")) < 50
 
 
 @variants(each_value)

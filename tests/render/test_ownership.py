@@ -19,6 +19,13 @@ WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
     r"|app\.items|migrat|\bengines?\b",
     "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
+    "has_vm": r"journalctl|deploy/release|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
+    "has_oxmgr": r"oxmgr|oxfile",
+    # Not the bare name, which stands for every proxy where a number is explained.
+    "has_nginx": r"/etc/nginx|certbot|deploy/nginx|nginx -t|limit_req",
+    "has_caddy": r"caddy",
+    "has_traefik": r"traefik",
+    "has_app_rate": r"app\.rate_limit|RATE_LIMIT_",
     "has_github": r"\.github|dependabot|github-actions",
     "has_gitlab": r"gitlab|renovate",
 }

@@ -24,6 +24,9 @@ def test_deployment(projects: Projects, variant: Variant) -> None:
     Where there is a database its URL is set and its migrations run, before the server starts.
     """
     found = commands(projects.render(variant).read("README.md"), "Deploy and operate")
+    if variant.facts["has_vm"]:
+        assert [line.split()[:2] for line in found[:3]] == [["make", verb] for verb in ("setup", "deploy", "rollback")]
+        found = found[3:]
     database = [f"export DATABASE_URL={variant.facts['example_database_url']}", ".venv/bin/alembic upgrade head"]
     assert found == [
         "uv sync --locked --no-dev",

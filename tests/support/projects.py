@@ -4,14 +4,18 @@ Renders the working tree: every variant once per test run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
+from unittest import mock
 
 import copier
+import jinja2
 
 from tests.support import questions
 from tests.support.locks import locked
@@ -74,11 +78,40 @@ def render(source: Path, destination: Path, answers: Mapping[str, Any]) -> None:
     """
     Render without trust, without prompts, without a word.
     """
-    copier.run_copy(
-        str(source),
-        destination,
-        data=dict(answers),
-        defaults=True,
-        quiet=True,
-        unsafe=False,
-    )
+    with quickly():
+        copier.run_copy(
+            str(source),
+            destination,
+            data=dict(answers),
+            defaults=True,
+            quiet=True,
+            unsafe=False,
+        )
+
+
+#: Templates that were compiled in this process, by everything that decides about the result.
+_CODE: dict[tuple[Any, ...], CodeType] = {}
+_compile = jinja2.Environment.compile
+
+
+@contextlib.contextmanager
+def quickly() -> Iterator[None]:
+    """
+    Do once what Copier does for every file: asking git about a folder that is no repository, compiling the same names.
+
+    Three quarters of the time of a rendering. It changes nothing of what is rendered.
+    """
+
+    def compiled(environment: jinja2.Environment, source: Any, *arguments: Any, **options: Any) -> Any:
+        if not isinstance(source, str):
+            return _compile(environment, source, *arguments, **options)
+        key = (environment.block_start_string, source, arguments, tuple(options.items()))
+        if key not in _CODE:
+            _CODE[key] = _compile(environment, source, *arguments, **options)
+        return _CODE[key]
+
+    with (
+        mock.patch.object(jinja2.Environment, "compile", compiled),
+        mock.patch("copier._main.is_git_available", return_value=False),
+    ):
+        yield
