@@ -8,9 +8,8 @@ import pytest
 
 from tests.edge.conftest import Standing
 from tests.support.edges import edges
-from tests.support.edges.acme import DIRECTORY, ROOT, authority, certificate, is_certified
+from tests.support.edges.acme import DIRECTORY, ROOT, authority, certificate, is_certified, new_certificate
 from tests.support.edges.edge import DOMAIN
-from tests.support.processes import wait_until
 
 
 @edges(fixture="own", where=lambda edge: edge.proxy == "nginx")
@@ -33,12 +32,11 @@ def test_certbot_gets_and_renews_the_certificate(own: Standing) -> None:
 
     own.maintenance("on")
     own.edge.tls(house, own.project, DIRECTORY, environment)
-    wait_until(lambda: is_certified(house), seconds=10, what="the certificate is served")
-    first = certificate(house)
+    first = new_certificate(house)
     assert first["subjectAltName"] == (("DNS", DOMAIN),)
 
     house.run("certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", env=environment)
-    wait_until(lambda: certificate(house)["bytes"] != first["bytes"], seconds=10, what="the renewed one is served")
+    new_certificate(house, other_than=first["bytes"])
 
     own.edge.install(house, own.project)
     link = house.run("readlink", f"/etc/{own.slug}/tls/fullchain.pem").stdout

@@ -4,6 +4,7 @@ A certificate authority in the house, that proves who owns a name as Let's Encry
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -65,13 +66,28 @@ def authority(house: House) -> None:
 
 def is_certified(house: House) -> bool:
     """
-    Whether a browser that trusts the authority is content. After a reload, old workers may answer for a moment.
+    Whether a browser that trusts the authority is content.
     """
     try:
         certificate(house)
     except ssl.SSLError:
         return False
     return True
+
+
+def new_certificate(house: House, other_than: object = None) -> dict[str, object]:
+    """
+    The certificate of the authority, once it is served. After a reload old processes answer for another moment.
+    """
+    served: dict[str, object] = {}
+
+    def is_new() -> bool:
+        with contextlib.suppress(ssl.SSLError):
+            served.update(certificate(house))
+        return bool(served) and served["bytes"] != other_than
+
+    wait_until(is_new, seconds=10, what="a certificate of the authority is served")
+    return served
 
 
 def certificate(house: House, *, trusted: bool = True) -> dict[str, object]:

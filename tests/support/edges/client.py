@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import os
 import json
 import socket
 import ssl
@@ -21,10 +22,11 @@ _numbers = itertools.count(1)
 
 def unused() -> str:
     """
-    An address that no client of this process had before: whoever counts requests per client begins at nought.
+    An address that no client of this test run had before: whoever counts requests per client begins at nought.
     """
     number = next(_numbers)
-    return f"127.1.{number // 250}.{number % 250 + 1}"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"127.{20 + int(worker)}.{number // 250}.{number % 250 + 1}"
 
 
 @dataclass(frozen=True)

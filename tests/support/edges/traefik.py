@@ -124,6 +124,7 @@ _CANNOT = {
     "request-id": "Traefik makes no request ids",
     "header-timeout": "there is no shorter time for the header alone",
     "slow-reader": "not taken off the service at once",
+    "least-connections": "it may be drawn again until the health check has left it out",
 }
 
 EDGES = [Traefik(name="traefik-3.7", proxy="traefik", on_loopback=True, cannot=_CANNOT)]
