@@ -21,18 +21,18 @@ from tests.support.variants import Variant, of
 PRODUCTION = ("app/", "serving/", "migrations/", "gunicorn.conf.py")
 #: Used without being imported here: programs, plugins, drivers that a URL names, and what the test client stands on.
 UNIMPORTED = {"aiosqlite", "asyncpg", "fastapi-cli", "httpx2", "mypy", "pytest-cov", "ruff"}
-FIRST_PARTY = {"app", "serving", "tests", "migrations"}
+FIRST_PARTY = {"app", "serving", "tests", "migrations", "proving", "release"}
 
 MAPPING = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"
 
 
-def imports(project: Project, *, production: bool) -> set[str]:
+def imports(project: Project, *, places: tuple[str, ...] = PRODUCTION, elsewhere: bool = False) -> set[str]:
     """
-    The top-level modules that production code, or everything else, imports.
+    The top-level modules of others that the code in these places, or elsewhere, imports.
     """
     found: set[str] = set()
     for name in project.tree():
-        if production != name.startswith(PRODUCTION):
+        if elsewhere == name.startswith(places):
             continue
         text = project.read(name)
         if not (name.endswith(".py") or text.startswith("#!/usr/bin/env python")):
@@ -63,10 +63,17 @@ def test_declared_is_what_is_used(projects: Projects, variant: Variant) -> None:
     def distributions(modules: set[str]) -> set[str]:
         return {mapping[module][0].lower().replace("_", "-") for module in modules}
 
-    used = distributions(imports(project, production=True))
+    used = distributions(imports(project))
     assert used - declared == set(), "imported in production, not declared"
     assert declared - used - UNIMPORTED == set(), "declared, not used"
 
-    used_anywhere = used | distributions(imports(project, production=False))
+    used_anywhere = used | distributions(imports(project, elsewhere=True))
     assert used_anywhere - declared - development == set(), "imported in tests or scripts, not declared"
     assert development - used_anywhere - UNIMPORTED == set(), "declared for development, not used"
+
+
+def test_the_release_tool_needs_nothing(projects: Projects) -> None:
+    """
+    It runs on a host before anything is installed there.
+    """
+    assert imports(projects.render(of()), places=("deploy/",)) == set()
