@@ -1,7 +1,9 @@
 """What happens to a service in its life, while clients go on asking it."""
 
+import contextlib
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -46,7 +48,9 @@ class Stage:
 
     def _start(self) -> None:
         folder = self._folder / str(len(self._runs) + 1)
-        self._runs.append(Run(self._root, folder, self._environ, self._listener))
+        with uninterrupted():
+            # Between its start and this list nobody would know what to end.
+            self._runs.append(Run(self._root, folder, self._environ, self._listener))
         self._runs[-1].started()
 
     def perform(self, event: str, load: Load, seconds: float) -> None:
@@ -68,3 +72,18 @@ class Stage:
                 load.last_orders()
                 self._runs[-1].stop()
         load.go_on(seconds)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a signal to end wait until the block is done."""
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: waiting.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if waiting:
+        raise KeyboardInterrupt
