@@ -7,8 +7,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
-import os
 import json
+import os
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
