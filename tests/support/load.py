@@ -9,12 +9,15 @@ lost otherwise; there is no third case.
 import asyncio
 import contextlib
 import itertools
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
+from tests.support import namespaces
 from tests.support.tally import Tally
 
 Address = tuple[str, int] | str
@@ -33,11 +36,12 @@ class Exchange:
     get: str
     post: str
     body: str = '{"name": "load-{n}"}'
+    host: str = "localhost"
 
     def request(self, method: str, number: int, *, close: bool = False) -> bytes:
         """The bytes of one request."""
         body = self.body.replace("{n}", str(number)) if method == "POST" else ""
-        lines = [f"{method} {self.post if method == 'POST' else self.get} HTTP/1.1", "Host: localhost"]
+        lines = [f"{method} {self.post if method == 'POST' else self.get} HTTP/1.1", f"Host: {self.host}"]
         if method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
         if close:
@@ -49,6 +53,20 @@ class Lost(Exception):
     """A request that got no complete answer; the message is the kind: refused, reset, eof, timeout or the status."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One whole response; the names of its headers are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it is an error in the form of the contract."""
+        return self.headers.get("content-type", "").partition(";")[0] == "application/problem+json"
+
+
 class Connection:
     """One connection, and one request at a time on it."""
 
@@ -57,12 +75,13 @@ class Connection:
         self.open = True
 
     @classmethod
-    async def to(cls, address: Address) -> Self:
+    async def to(cls, address: Address, *, tls: ssl.SSLContext | None = None, host: str = "localhost") -> Self:
         """Connect; raises `Lost`."""
+        name = host if tls else None
         try:
             if isinstance(address, str):
-                return cls(*await asyncio.open_unix_connection(address))
-            return cls(*await asyncio.open_connection(*address))
+                return cls(*await asyncio.open_unix_connection(address, ssl=tls, server_hostname=name))
+            return cls(*await asyncio.open_connection(*address, ssl=tls, server_hostname=name))
         except OSError as error:
             raise Lost("refused" if isinstance(error, ConnectionRefusedError) else "reset") from error
 
@@ -71,7 +90,7 @@ class Connection:
         """Whether the server has already closed it. Nothing must be written then, and no request is lost."""
         return self._reader.at_eof() or self._reader.exception() is not None
 
-    async def exchange(self, request: bytes) -> tuple[int, bytes]:
+    async def exchange(self, request: bytes) -> Answer:
         """Write once, read one whole response; raises `Lost`. Keeps `open` true as long as the server does."""
         answered = False
         try:
@@ -82,7 +101,7 @@ class Connection:
             status_line, *fields = head.split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in fields)}
             self.open = headers.get("connection", "").lower() != "close"
-            return int(status_line.split()[1]), await self._body(headers)
+            return Answer(int(status_line.split()[1]), headers, await self._body(headers))
         except asyncio.IncompleteReadError as error:
             raise Lost("cut short" if answered or error.partial else "eof") from error
         except OSError as error:
@@ -100,6 +119,9 @@ class Connection:
     async def close(self) -> None:
         """Close our end."""
         self.open = False
+        if self._writer.get_extra_info("ssl_object"):
+            # Everything has been read; a closing handshake would wait for a peer that may have gone.
+            self._writer.transport.abort()
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
@@ -117,6 +139,7 @@ class Load:
     `pause` (seconds) is between two requests of a client: kept connections are idle now and then, as behind a real proxy,
     which is when a server that closes them loses requests. No request takes longer than `patience` seconds. With
     `reconnect=False` a kept client ends with its connection: what came before it is counted, and nothing after it.
+    `tls` is how to talk to a proxy, `namespace` the network (a file) in which the clients are.
     """
 
     _numbers: Iterator[int] = itertools.count(1)
@@ -131,9 +154,12 @@ class Load:
         pause: float = 0.002,
         patience: float = 20,
         reconnect: bool = True,
+        tls: ssl.SSLContext | None = None,
+        namespace: Path | None = None,
     ) -> None:
         self.tally = Tally()
         self._reconnect = reconnect
+        self._tls, self._namespace = tls, namespace
         self._address, self._exchange = address, exchange
         self._kept, self._fresh, self._pause, self._patience = kept, fresh, pause, patience
         self._stopping = threading.Event()
@@ -167,6 +193,8 @@ class Load:
 
     def _run(self) -> None:
         try:
+            if self._namespace:
+                namespaces.enter_network(self._namespace)
             asyncio.run(self._clients())
         except BaseException as error:  # handed to the thread that reads the tally
             self._failure = error
@@ -201,15 +229,17 @@ class Load:
         kind: str | None = None
         try:
             async with asyncio.timeout(self._patience):
-                connection = connection or await Connection.to(self._address)
-                status, _ = await connection.exchange(self._exchange.request(method, number, close=not keep))
+                connection = connection or await Connection.to(self._address, tls=self._tls, host=self._exchange.host)
+                answer = await connection.exchange(self._exchange.request(method, number, close=not keep))
+                status = answer.status
                 if status >= 500:
                     kind = str(status)
+                    self.tally.foreign += not answer.is_problem
         except Lost as lost:
             kind = str(lost)
         except TimeoutError:
             kind = "timeout"
-        self.tally.note(started, status, kind)
+        self.tally.note(method, started, status, kind)
         if kind is None and method == "POST" and status is not None and status < 300:
             self.tally.acknowledged.append(number)
         if connection is not None and (not keep or not connection.open or (kind is not None and status is None)):

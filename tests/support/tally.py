@@ -18,11 +18,15 @@ class Tally:
     sent: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)
+    """What was lost and how: `POST 502`."""
     times: list[float] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     """The numbers of the POST requests that were answered 2xx."""
     dropped: int = 0
     """Idle connections that the server closed without having announced it. No request was lost with them."""
+    foreign: int = 0
+    """Answers of 500 and more that are not `application/problem+json`."""
     silence: float = 0.0
     """The longest time in which nobody was answered."""
     _answered_at: float = field(default_factory=time.monotonic)
@@ -49,9 +53,11 @@ class Tally:
             self.sent + other.sent,
             self.kinds + other.kinds,
             self.statuses + other.statuses,
+            self.ways + other.ways,
             self.times + other.times,
             self.acknowledged + other.acknowledged,
             self.dropped + other.dropped,
+            self.foreign + other.foreign,
             max(self.silence, other.silence),
         )
 
@@ -62,7 +68,7 @@ class Tally:
         times = f"{self.p99 * 1000:.0f} | {self.slowest * 1000:.0f} | {self.silence * 1000:.0f}"
         return f"| {' | '.join(labels)} | {self.sent} | {lost} | {kinds} | {times} |"
 
-    def note(self, started: float, status: int | None, kind: str | None) -> None:
+    def note(self, method: str, started: float, status: int | None, kind: str | None) -> None:
         """Count one request that was sent at `started` and ended now."""
         now = time.monotonic()
         self.sent += 1
@@ -70,6 +76,7 @@ class Tally:
             self.statuses[status] += 1
         if kind is not None:
             self.kinds[kind] += 1
+            self.ways[f"{method} {kind}"] += 1
             return
         self.times.append(now - started)
         self.silence = max(self.silence, now - self._answered_at)

@@ -92,7 +92,7 @@ class Traefik(Edge):
         for number, port in enumerate(ports, start=1):
             assert f"10.0.0.1{number}:8000" in text
             text = text.replace(f"10.0.0.1{number}:8000", f"127.0.0.1:{port}")
-        house.write(f"/etc/traefik/dynamic/{self.slug}-local.yml", text)
+        house.write(f"/etc/traefik/dynamic/{self.slug}+local.yml", text)
         self.reload(house)
 
     def _words(self, house: House, unit: str) -> list[str]:

@@ -1,0 +1,87 @@
+"""
+Releases that must not get through, each as the edit of a project that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.support.project import Project
+
+MIGRATION = '''"""{title}."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Go forward."""
+    {statement}
+
+
+def downgrade() -> None:
+    """Go back."""
+'''
+
+#: A feature that is added to the root: its name, and what it does.
+FEATURE = '''
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    {at_start}
+    yield
+
+
+async def _check(_: Mapping[str, Any]) -> None:
+    {at_check}
+
+
+def broken() -> Feature:
+    """Build the feature."""
+    return Feature("broken", APIRouter(lifespan=_lifespan), check=_check, required=True)
+
+
+app = create_app()
+'''
+IMPORTS = """
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from app.core.feature import Feature"""
+
+
+def releases(project: Project) -> Mapping[str, Mapping[str, str]]:
+    """
+    What is broken → the files that make it so.
+    """
+    main = project.read("app/main.py")
+    return {
+        "import": {"app/main.py": f'{main}\nraise RuntimeError("cannot be imported")\n'},
+        "lifespan": {"app/main.py": _with_feature(main, at_start='raise RuntimeError("cannot start")')},
+        "never-ready": {"app/main.py": _with_feature(main, at_check='raise RuntimeError("is down")')},
+        "migration": migration("op.create_table('items', sa.Column('id', sa.Integer()))", title="Fails"),
+    }
+
+
+def migration(statement: str, *, title: str) -> Mapping[str, str]:
+    """
+    One revision more.
+    """
+    return {"migrations/versions/0002_more.py": MIGRATION.format(title=title, statement=statement)}
+
+
+def _with_feature(main: str, *, at_start: str = "pass", at_check: str = "pass") -> str:
+    start, rest = main.split("\nfrom app.core.feature import Feature", 1)
+    assert rest.count("        items(),\n") == 1
+    assert rest.count("\n\napp = create_app()\n") == 1
+    rest = rest.replace("        items(),\n", "        items(),\n        broken(),\n")
+    rest = rest.replace("\n\napp = create_app()\n", FEATURE.format(at_start=at_start, at_check=at_check))
+    return start + IMPORTS + rest

@@ -1,0 +1,120 @@
+"""
+One sequence of events, and at each of them all edges at once under load: what is lost, sent twice, or slow.
+
+The load is GET and POST in turn, on kept connections and on new ones, and no client retries. The table is printed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+
+import pytest
+
+from tests.support.load import Load
+from tests.support.tally import Tally
+from tests.vm import database, ledger
+from tests.vm.edges import NGINX, Edge
+from tests.vm.events import EVENTS
+from tests.vm.host import Host
+from tests.vm.hosts import on
+
+#: Where not a single request may be lost, nor any be much slower than otherwise.
+UNNOTICED = ("nothing", "deploy", "second deploy", "third deploy", "rollback", "release restart")
+#: Seconds above the slowest answer of a quiet time.
+SLOWER = 0.25
+#: Requests through each edge before an event, and after it.
+ENOUGH = 80
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@on("trixie")
+def test_an_event_loses_what_it_may(host: Host, edges: tuple[Edge, ...], event: str) -> None:
+    """
+    Deploys, rollbacks and restarts are not noticed by anybody; the rest costs what cannot be saved, and never a write.
+    """
+    count(host, edges, event)
+
+
+@pytest.mark.parametrize("event", ["nothing", "deploy", "rollback", "kill -9 of the master", "reboot"])
+@on("bookworm")
+def test_the_oldest_system_does_the_same(host: Host, event: str) -> None:
+    """
+    The same units, the same tool, an older systemd, Python and nginx.
+    """
+    count(host, (NGINX,), event)
+
+
+def count(host: Host, edges: tuple[Edge, ...], event: str) -> None:
+    """
+    Let an event happen under load, write the table, and judge.
+    """
+    if event != "nothing" and not host.normal:
+        # The event was chosen alone.
+        count(host, edges, "nothing")
+    tallies = under_load(host, edges, event)
+    if event == "nothing":
+        host.normal = {name: tally.slowest for name, tally in tallies.items()}
+    twice = {edge.name: sent_twice(host, edge, tallies[edge.name]) for edge in edges}
+    ledger.write(
+        [ledger.row(tallies[edge.name], twice[edge.name], host.machine.suite, event, edge.name) for edge in edges]
+    )
+    for edge in edges:
+        judge(host, event, edge, tallies[edge.name])
+    assert not any(twice.values()), twice
+
+
+def under_load(host: Host, edges: tuple[Edge, ...], event: str) -> dict[str, Tally]:
+    """
+    Let an event happen while every edge is used.
+    """
+    happening = EVENTS[event](host)
+    next(happening)
+    with contextlib.ExitStack() as stack:
+        loads = {edge.name: stack.enter_context(edge.load(host)) for edge in edges}
+        wait_for_each(loads.values(), ENOUGH)
+        next(happening, None)
+        # What is normal has to be known better than the rest.
+        wait_for_each(loads.values(), ENOUGH if event != "nothing" else 4 * ENOUGH)
+    return {name: load.tally for name, load in loads.items()}
+
+
+def wait_for_each(loads: Collection[Load], more: int) -> None:
+    """
+    Return when every load has had so many more requests.
+    """
+    goals = [(load, load.tally.sent + more) for load in loads]
+    for load, goal in goals:
+        load.wait_for(max(goal - load.tally.sent, 0))
+
+
+def judge(host: Host, event: str, edge: Edge, tally: Tally) -> None:
+    """
+    Compare what one edge's clients saw with what they may see.
+    """
+    said = tally.row(event, edge.name)
+    if event in UNNOTICED:
+        assert tally.lost == 0, said
+        assert tally.slowest < host.normal[edge.name] + SLOWER, (said, host.normal)
+    elif event == "systemctl restart":
+        assert tally.lost == 0, said
+    elif event.startswith("kill"):
+        # At most what every client had under way. What a proxy may send again, it has, unless the answer had begun.
+        assert tally.lost <= edge.clients, said
+        assert set(tally.kinds) <= {"eof", "reset", "cut short", "502"}, said
+        assert not edge.encrypted or tally.ways["GET 502"] == 0, f"{said} {tally.ways}"
+    elif event.startswith("database"):
+        assert set(tally.kinds) <= {"503"}, said
+    if edge.encrypted or event != "reboot":
+        assert tally.foreign == 0, f"{said}: {tally.foreign} errors in another form"
+
+
+def sent_twice(host: Host, edge: Edge, tally: Tally) -> int:
+    """
+    How many writes were made twice. Every acknowledged one is there, whatever has happened since.
+    """
+    rows = database.query(host.machine, host.slug, f"select name from items where name like '{edge.name}-%'")
+    missing = {f"{edge.name}-{number}" for number in tally.acknowledged} - set(rows)
+    assert not missing, f"{len(missing)} acknowledged writes are not stored: {sorted(missing)[:5]}"
+    # A name is unique: the second attempt is answered 409.
+    return tally.statuses[409] + len(rows) - len(set(rows))
