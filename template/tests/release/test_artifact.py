@@ -132,6 +132,34 @@ def test_nothing_leads_out_of_an_artifact(tmp_path: Path, name: str, link: str) 
     assert not (tmp_path / "outside").exists()
 
 
+def test_links_together_lead_nowhere_else_either(tmp_path: Path) -> None:
+    path = tmp_path / "shop.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, link in (("a/b/c/s", "../../.."), ("a/b/c/s/up", "a/.."), ("x", "a/b/c/s/../..")):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, link
+            archive.addfile(entry)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(Problem, match="holds x, which leads out of it"):
+        artifact.unpack(path, tmp_path / "into")
+
+
+def test_a_manifest_that_is_a_link_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "shop.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo("manifest.json")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "elsewhere"
+        archive.addfile(entry)
+    with pytest.raises(Problem, match="is not an artifact of this tool"):
+        artifact.read_manifest(path)
+
+
+def test_a_manifest_holds_text(tmp_path: Path) -> None:
+    text = MANIFEST.to_json().replace(f'"{NAME}"', "7")
+    with pytest.raises(Problem, match="cannot be read: release: no text"):
+        Manifest.parse(text)
+
+
 def test_files_are_for_everybody_to_read_and_for_nobody_to_write(tmp_path: Path) -> None:
     path = tmp_path / "shop.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
@@ -153,7 +181,7 @@ def test_an_installation_that_fails_leaves_nothing(machine: Machine, tmp_path: P
 
 
 def test_a_shipped_environment_is_installed_where_it_will_lie(
-    machine: Machine, tmp_path: Path
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     venv = tmp_path / "contents" / "venv"
     for path, text in (
@@ -165,7 +193,12 @@ def test_a_shipped_environment_is_installed_where_it_will_lie(
     (venv / "bin" / "tool").chmod(0o755)
     manifest = replace(MANIFEST, kind="venv")
 
+    # Root runs this, wherever it stands: what lies there is not what is meant.
+    (tmp_path / "compileall.py").write_text("open('ran', 'w')\n")
+    monkeypatch.chdir(tmp_path)
     release = install.install(machine, pack(tmp_path, manifest), manifest)
+    assert not (tmp_path / "ran").exists()
+    assert list((release / "app" / "__pycache__").iterdir())
 
     assert release == machine.paths.releases / NAME
     assert install.is_whole(release)

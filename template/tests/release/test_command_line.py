@@ -1,5 +1,6 @@
 """The command line: every verb, and what people see when something is wrong."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import zipapp
 from pathlib import Path
 
 import pytest
-from release import cli, credentials, edges, say
-from release.commands import status
+from release import cli, credentials, edges, remote, say
+from release.commands import secret, status
+from release.host import Host
 from release.say import Problem, Steps
 from release.shell import Shell
 
@@ -86,6 +88,24 @@ def test_what_holds_for_every_verb_may_stand_before_and_after_it(
     assert cli.main(argv) == 7
 
 
+def test_secrets_are_for_other_hosts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(hosts: list[str], argv: list[str]) -> int:
+        sent.append(hosts)
+        return 0
+
+    sent: list[list[str]] = []
+    monkeypatch.setattr(remote, "forward", forward)
+    for words in (["list"], ["set", "API_TOKEN"], ["unset", "API_TOKEN"]):
+        assert cli.main(["secret", *words, "--host", "root@a"]) == 0
+    assert sent == [["root@a"]] * 3
+
+
+@pytest.mark.parametrize("words", [["--hos", "a", "list"], ["list", "--hos", "a"]])
+def test_an_option_has_its_whole_name(words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+
+
 def test_steps_are_numbered_and_timed(capsys: pytest.CaptureFixture[str]) -> None:
     steps = Steps(2)
     with steps.step("look"):
@@ -137,6 +157,21 @@ def test_a_secret_has_the_name_of_a_variable(name: str) -> None:
         credentials.check(name, "value")
 
 
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [(b"a", "a"), (b"a\n", "a"), (b"a\r\n", "a"), (b"a\n\n", "a\n"), (b"\xff", None)],
+)
+def test_a_secret_is_read_without_the_end_of_its_line(
+    monkeypatch: pytest.MonkeyPatch, given: bytes, value: str | None
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    if value is None:
+        with pytest.raises(Problem, match="the value of API_TOKEN is not UTF-8"):
+            secret.value_of("API_TOKEN")
+    else:
+        assert secret.value_of("API_TOKEN") == value
+
+
 @pytest.mark.parametrize("value", ["", "change-me", "https://u:change-me@h", "a\0b"])
 def test_a_secret_is_one(value: str) -> None:
     with pytest.raises(Problem):
@@ -146,6 +181,14 @@ def test_a_secret_is_one(value: str) -> None:
 def test_the_proxy_without_files_is_named() -> None:
     with pytest.raises(Problem, match="no files for the proxy apache"):
         edges.load("apache")
+
+
+def test_without_a_proxy_the_advice_is_where_it_listens(tmp_path: Path) -> None:
+    site = machine_in(tmp_path).site(Host())
+    (advice,) = edges.load("none").advice(site)
+    assert "loopback only, unless" in advice
+    (advice,) = edges.load("none").advice(machine_in(tmp_path / "b").site(Host(listen="10.0.0.5")))
+    assert advice.endswith("it listens on 10.0.0.5")
 
 
 def test_placeholders_are_filled(tmp_path: Path) -> None:

@@ -70,8 +70,10 @@ def test_the_table_says_what_to_do_and_fails_when_something_hurts(
         "ok    time           right",
         "2 ok, 1 warn, 0 fail",
     ]
-    found.append(("time", doctor.fail("wrong", "set it")))
+    found.append(("time", doctor.fail("wrong", "release restart")))
     assert doctor.report(machine) == 1
+    # What can be typed.
+    assert "python3 deploy/release" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_one_that_cannot_look_does_not_keep_the_others_from_it(

@@ -80,7 +80,7 @@ def test_many_restarts_do_not_make_anybody_forget_a_release(machine: Machine) ->
         sockets.give(machine, create(machine, NAMES[5], served="then").number)
         prune.prune(machine)
     assert names(machine) == NAMES[:1:-1]
-    assert [run.number for run in runs.every(machine)] == [3, 4, 5, *range(17, 37)]
+    assert [run.number for run in runs.every(machine)] == [3, 4, 5, 6, *range(17, 37)]
 
 
 def test_a_release_that_never_served_is_not_kept(machine: Machine) -> None:
@@ -101,7 +101,7 @@ def test_back_is_earlier_in_time(machine: Machine) -> None:
         (NAMES[0], None, "no release before"),
         (NAMES[5], "nope", "nope is no release here: 2026"),
         (NAMES[5], "2026", "2026 is more than one release here"),
-        (NAMES[5], NAMES[5], "is the one that serves; to start it anew: restart"),
+        (NAMES[5], NAMES[5], "is the one that serves; to start it anew: .* restart"),
     ],
 )
 def test_a_release_that_cannot_be_meant_is_refused(
@@ -114,6 +114,32 @@ def test_a_release_that_cannot_be_meant_is_refused(
 def test_a_release_that_never_served_is_not_gone_back_to(machine: Machine) -> None:
     (machine.paths.runs / "5" / "run.json").unlink()
     assert rollback.chosen(machine, NAMES[5], None) == NAMES[3]
+
+
+def test_back_is_earlier_whatever_the_clock_said(machine: Machine) -> None:
+    late = "20250101T000000Z-0000009"
+    install(machine, late)
+    sockets.give(machine, create(machine, late, served="then").number)
+    assert rollback.chosen(machine, late, None) == NAMES[5]
+    sockets.give(machine, create(machine, NAMES[5], served="then").number)
+    assert rollback.chosen(machine, NAMES[5], None) == NAMES[4]
+
+
+@pytest.mark.parametrize(("was", "becomes"), [("a", "a/b"), ("a/b", "a")])
+def test_a_name_may_turn_from_file_to_directory_and_back(
+    tmp_path: Path, was: str, becomes: str
+) -> None:
+    machine = machine_in(tmp_path)
+    for name, path in ((NAMES[0], was), (NAMES[1], becomes)):
+        static.merge(machine, install(machine, name, [f"static/{path}"]))
+    assert (machine.paths.static / becomes).read_text().endswith(NAMES[1])
+
+
+def test_nobody_else_can_hold_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch(0o644)
+    with lock.hold(path, "deploy", Shell()):
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_one_command_at_a_time(tmp_path: Path) -> None:

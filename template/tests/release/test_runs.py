@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from release import runs, sockets
+from release.recover import recover
 from release.say import Problem
 
 from tests.release.machines import create, install, machine_in, systemd_of
@@ -49,6 +50,33 @@ def test_its_unit_gets_its_secrets_and_is_read(tmp_path: Path) -> None:
     assert systemd_of(machine).told == ["read units"]
 
 
+@pytest.mark.parametrize("damage", ["", "[]", '{"number": "1"}', '{"number": 1, "release": null}'])
+def test_a_run_without_a_note_serves_nevertheless(tmp_path: Path, damage: str) -> None:
+    machine = machine_in(tmp_path)
+    install(machine, RELEASE)
+    sockets.give(machine, create(machine, RELEASE, served="then").number)
+    (machine.paths.runs / "1" / "run.json").write_text(damage)
+    found = runs.current(machine)
+    assert found is not None
+    assert (found.number, found.release, bool(found.served)) == (1, RELEASE, True)
+    recover(machine)
+    assert runs.every(machine) == [found]
+
+
+def test_what_a_newer_tool_notes_is_left_out(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    run = create(machine, RELEASE)
+    note = machine.paths.runs / "1" / "run.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "colour": "green"}))
+    assert runs.every(machine) == [run]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "soon"])
+def test_a_time_that_is_none_is_left_to_the_service(tmp_path: Path, value: str) -> None:
+    machine = machine_in(tmp_path)
+    assert runs.stop_seconds(machine, {"REQUEST_SECONDS": value}) == 46
+
+
 @pytest.mark.parametrize(
     ("environment", "line"),
     [
@@ -82,13 +110,33 @@ def test_numbers_go_upwards_also_past_what_only_systemd_knows(tmp_path: Path) ->
     assert create(machine, RELEASE).number == 8
 
 
-@pytest.mark.parametrize("text", ["just words\n", "1ST=x\n", "A=b\\\nc\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "just words\n",
+        "1ST=x\n",
+        "A=b\\\nc\n",
+        "A=b\\ \nc\n",
+        'A="b\n',
+        "A='b\n",
+        'A="\n',
+        'A="b\\"\n',
+    ],
+)
 def test_an_environment_that_is_none_is_named_with_its_line(tmp_path: Path, text: str) -> None:
     machine = machine_in(tmp_path)
     machine.paths.environment.write_text(f"# first\n{text}")
     with pytest.raises(Problem, match=r"environment, line 2: write NAME=value"):
         create(machine, RELEASE)
     assert not (machine.paths.runs / "1" / "environment").exists()
+
+
+@pytest.mark.parametrize("value", ['"b c"', "'b'", 'b"c', '"b\\"c"', "b c"])
+def test_an_environment_that_systemd_reads_alike_is_taken(tmp_path: Path, value: str) -> None:
+    machine = machine_in(tmp_path)
+    machine.paths.environment.write_text(f"A={value}\n")
+    create(machine, RELEASE)
+    assert (machine.paths.runs / "1" / "environment").read_text() == f"A={value}\n"
 
 
 def test_a_run_that_is_over_leaves_its_note_and_no_secret(tmp_path: Path) -> None:

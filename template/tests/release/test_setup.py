@@ -107,10 +107,11 @@ def files_under(root: Path) -> dict[str, str]:
 def test_it_can_be_repeated(machine: Machine, tmp_path: Path) -> None:
     setup.setup(machine, Wishes(domain="one.test", cpus="1.5"))
     first = files_under(tmp_path)
-    assert systemd_of(machine).told == ["read units"]
+    up = ["start proxy.service", "enable proxy.service"]
+    assert systemd_of(machine).told == ["read units", *up]
     setup.setup(machine, Wishes())
     assert files_under(tmp_path) == first
-    assert systemd_of(machine).told == ["read units"]
+    assert systemd_of(machine).told == ["read units", *up, "enable proxy.service"]
     assert (proxy_of(machine).etc / "reloads").read_text() == "reload\n"
 
 
@@ -181,6 +182,30 @@ def test_a_proxy_that_objects_gets_its_files_back(machine: Machine) -> None:
         setup.setup(machine, Wishes(domain="two.test"))
     site = proxy_of(machine).etc / "shop.conf"
     assert site.read_text() == "good one.test"
+
+
+def test_a_proxy_that_was_stopped_is_started(machine: Machine) -> None:
+    setup.setup(machine, Wishes())
+    systemd_of(machine).states["proxy.service"] = "failed"
+    setup.setup(machine, Wishes())
+    assert systemd_of(machine).is_active("proxy.service")
+
+
+def test_a_proxy_that_does_not_start_gets_its_files_back(machine: Machine) -> None:
+    systemd_of(machine).broken.add("proxy.service")
+    with pytest.raises(Problem, match=r"proxy does not run with its new files .* back") as found:
+        setup.setup(machine, Wishes())
+    assert found.value.details == "the log of proxy.service"
+    assert not (proxy_of(machine).etc / "shop.conf").exists()
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "null", '{"port": "none"}'])
+def test_what_is_remembered_may_be_damaged(machine: Machine, damage: str) -> None:
+    machine.paths.host.write_text(damage)
+    with pytest.raises(Problem, match=r"is damaged; run setup again"):
+        host.Host.load(machine.paths.host)
+    setup.setup(machine, Wishes(domain="one.test"))
+    assert machine.host.domain == "one.test"
 
 
 def test_a_proxy_that_objects_anyway_is_not_blamed_on_us(machine: Machine) -> None:

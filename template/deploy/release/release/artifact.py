@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import re
 import tarfile
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class Manifest:
                 )
             known = {entry.name for entry in dataclasses.fields(cls)}
             manifest = cls(**{name: value for name, value in values.items() if name in known})
+            told = {name: value for name, value in vars(manifest).items() if name != "format"}
+            if wrong := [name for name, value in told.items() if not isinstance(value, str)]:
+                raise TypeError(f"{', '.join(wrong)}: no text")
         except (ValueError, TypeError, AttributeError) as error:
             raise say.Problem(f"the artifact's {MANIFEST} cannot be read: {error}") from None
         if manifest.kind not in KINDS or not RELEASE.fullmatch(manifest.release):
@@ -94,7 +98,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         with tarfile.open(path, "r:gz") as archive:
             first = archive.next()
-            file = archive.extractfile(first) if first and first.name == MANIFEST else None
+            file = archive.extractfile(first) if first and _is_manifest(first) else None
             if file is None:
                 raise say.Problem(f"{path} is not an artifact of this tool")
             return Manifest.parse(file.read())
@@ -115,7 +119,7 @@ def unpack(path: Path, directory: Path) -> None:
             # Newer versions of Python ask who decides what is extracted: the lines below.
             archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
             for entry in archive:
-                _refuse_foreign(entry)
+                _refuse_foreign(entry, os.path.realpath(directory))
                 entry.uid = entry.gid = 0
                 entry.uname = entry.gname = ""
                 # Readable by the service, writable by root only.
@@ -125,20 +129,22 @@ def unpack(path: Path, directory: Path) -> None:
         raise say.Problem(f"{path} is damaged ({error}); build or copy it again") from None
 
 
-def _refuse_foreign(entry: tarfile.TarInfo) -> None:
-    names = [Path(entry.name)]
-    if entry.issym():
-        names.append(Path(entry.name).parent / entry.linkname)
-    if entry.islnk():
-        names.append(Path(entry.linkname))
+def _is_manifest(entry: tarfile.TarInfo) -> bool:
+    return entry.name == MANIFEST and entry.isfile()
+
+
+def _refuse_foreign(entry: tarfile.TarInfo, root: str) -> None:
     if not (entry.isfile() or entry.isdir() or entry.issym() or entry.islnk()):
         raise say.Problem(f"the artifact holds {entry.name}, which is neither file nor directory")
-    for name in names:
-        depth = 0
-        for part in name.parts:
-            depth += -1 if part == ".." else 1
-            if name.is_absolute() or depth < 0:
-                raise say.Problem(f"the artifact holds {entry.name}, which leads out of it")
+    # Links that were unpacked before count: two of them may lead where neither does alone.
+    here = os.path.realpath(os.path.join(root, os.path.dirname(entry.name)))
+    ends = [here, os.path.realpath(os.path.join(root, entry.name))]
+    if entry.issym():
+        ends.append(os.path.realpath(os.path.join(here, entry.linkname)))
+    if entry.islnk():
+        ends.append(os.path.realpath(os.path.join(root, entry.linkname)))
+    if any(end != root and not end.startswith(f"{root}{os.sep}") for end in ends):
+        raise say.Problem(f"the artifact holds {entry.name}, which leads out of it")
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

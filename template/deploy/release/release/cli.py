@@ -10,7 +10,7 @@ import signal
 import sys
 from types import ModuleType
 
-from release import say
+from release import options, say
 from release.service import HERE, Service
 
 VERBS = (
@@ -51,24 +51,18 @@ def _parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
         prog=f"python3 {HERE.name if HERE.is_file() else 'deploy/release'}",
         description=f"Releases of {Service.load().slug}.",
         epilog="Every command has its own --help.",
+        allow_abbrev=False,
     )
     parser.set_defaults(host=None, dry_run=False)
-    # They may stand before the verb and after it; what is left out there must not undo it here.
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    for place in (parser, common):
-        place.add_argument(
-            "--host",
-            action="append",
-            metavar="USER@HOST",
-            help="do it there, over ssh; may be repeated",
-        )
-        place.add_argument(
-            "--dry-run", action="store_true", help="print every step, change nothing"
-        )
+    options.add(parser)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for verb, module in modules.items():
         command = commands.add_parser(
-            verb, help=module.HELP, description=module.HELP, parents=[common]
+            verb,
+            help=module.HELP,
+            description=module.HELP,
+            parents=[options.common()],
+            allow_abbrev=False,
         )
         module.arguments(command)
     return parser

@@ -6,9 +6,14 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from release import say
 from release.shell import Shell
+
+
+class Damaged(say.Problem):
+    """What is remembered cannot be read."""
 
 
 @dataclass
@@ -30,15 +35,31 @@ class Host:
     def load(cls, path: Path) -> Host | None:
         """Read it; None where the service is not installed."""
         try:
-            values = json.loads(path.read_text())
+            return cls(**cls._known(json.loads(path.read_text())))
         except FileNotFoundError:
             return None
         except PermissionError:
             raise say.Problem(f"{path} cannot be read; run this as root") from None
         except ValueError:
-            raise say.Problem(f"{path} is damaged; run setup again") from None
-        known = {entry.name for entry in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+            raise Damaged(f"{path} is damaged; run setup again: {say.TOOL} setup") from None
+
+    @classmethod
+    def recall(cls, path: Path) -> Host:
+        """Read what there is, for those who can do without."""
+        try:
+            return cls.load(path) or cls()
+        except Damaged:
+            return cls()
+
+    @classmethod
+    def _known(cls, values: object) -> dict[str, Any]:
+        if not isinstance(values, dict):
+            raise ValueError("it is no object")
+        kinds = {name: type(value) for name, value in vars(cls()).items()}
+        known = {name: value for name, value in values.items() if name in kinds}
+        if any(not isinstance(value, kinds[name]) for name, value in known.items()):
+            raise ValueError("it holds something of another kind")
+        return known
 
     def save(self, path: Path, shell: Shell) -> bool:
         """Write it; return whether anything is new."""

@@ -67,8 +67,10 @@ def install(machine: Machine, path: Path, manifest: Manifest) -> Path:
         environment(machine, partial, manifest, final / ".venv")
         # The service cannot write there, and would compile everything anew at each start. What does
         # not compile is not imported either.
-        python = str(tree / ".venv" / "bin" / "python")
-        shell.run([python, "-m", "compileall", "-q", "-j", "0", str(tree)], check=False, calm=True)
+        # By the host's own interpreter, and isolated: root runs no code of the release, nor any
+        # that lies where the command was called.
+        compiler = [os.path.realpath(machine.host.python), "-I", "-m", "compileall", "-q"]
+        shell.run([*compiler, "-j", "0", str(tree)], check=False, calm=True)
         shell.write(tree / MANIFEST, manifest.to_json())
         # What power failure leaves has to be whole too.
         os.sync()

@@ -24,12 +24,15 @@ def hold(path: Path, verb: str, shell: Shell) -> Iterator[None]:
         yield
         return
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
-        raise say.Problem(f"{path.parent} does not exist; run setup first") from None
+        text = f"{path.parent} does not exist; run setup first: {say.TOOL} setup"
+        raise say.Problem(text) from None
     except PermissionError:
         raise say.Problem(f"{path} cannot be written; run this as root") from None
     with os.fdopen(descriptor, "r+") as file:
+        # Whoever can open it can hold it, even if only to read.
+        os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

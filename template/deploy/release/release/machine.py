@@ -38,7 +38,8 @@ class Machine:
         """What `setup` remembers; a Problem where there was no setup."""
         host = Host.load(self.paths.host)
         if host is None:
-            raise say.Problem(f"{self.service.slug} is not installed here; run setup first")
+            text = f"{self.slug} is not installed here; run setup first: {say.TOOL} setup"
+            raise say.Problem(text)
         return host
 
     @property
@@ -80,6 +81,7 @@ class Machine:
             port=host.port or self.service.port,
             source=self.source,
             root="" if self.paths.root == Path("/") else str(self.paths.root),
+            listen=host.listen,
         )
 
     @property

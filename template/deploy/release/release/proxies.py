@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,9 +27,31 @@ def install(machine: Machine, site: Site) -> bool:
     if machine.shell.dry:
         return any(changes)
     judge(machine, before)
-    if any(changes) and (command := edge.reload()):
-        machine.shell.run(command)
+    bring_up(machine, before, new=any(changes))
     return any(changes)
+
+
+def bring_up(machine: Machine, before: Mapping[Path, bytes | None], new: bool) -> None:
+    """Have the proxy read what is new, and run: now, and after the next boot."""
+    command, unit = machine.edge.reload(), f"{machine.edge.name}.service"
+    if command is None:
+        return
+    began = int(time.time())
+    if not new and machine.systemd.is_active(unit):
+        machine.systemd.enable(unit)
+        return
+    done = machine.shell.run(command, check=False)
+    if not done.returncode and not machine.systemd.is_active(unit):
+        done = machine.systemd.start(unit)
+    if done.returncode:
+        said = machine.systemd.journal(unit, since=began)
+        put_back(machine, before)
+        raise Problem(
+            f"{machine.edge.name} does not run with its new files (systemctl status {unit}); "
+            "they were taken back",
+            said or (done.stdout + done.stderr).strip(),
+        )
+    machine.systemd.enable(unit)
 
 
 def judge(machine: Machine, before: Mapping[Path, bytes | None]) -> None:
@@ -39,11 +62,7 @@ def judge(machine: Machine, before: Mapping[Path, bytes | None]) -> None:
     done = machine.shell.ask(command)
     if done.returncode == 0:
         return
-    for path, data in before.items():
-        if data is None:
-            machine.shell.remove(path)
-        else:
-            machine.shell.write(path, data)
+    put_back(machine, before)
     again = machine.shell.ask(command)
     command_line = " ".join(command)
     if again.returncode == 0:
@@ -52,6 +71,15 @@ def judge(machine: Machine, before: Mapping[Path, bytes | None]) -> None:
         text = f"{machine.edge.name} refuses what was there before, too; put that right first: "
         text += command_line
     raise Problem(text, (done.stdout + done.stderr).strip())
+
+
+def put_back(machine: Machine, before: Mapping[Path, bytes | None]) -> None:
+    """Give files the content they had."""
+    for path, data in before.items():
+        if data is None:
+            machine.shell.remove(path)
+        else:
+            machine.shell.write(path, data)
 
 
 def remove(machine: Machine, site: Site, purge: bool) -> None:

@@ -16,6 +16,11 @@ def releases(machine: Machine) -> list[Path]:
     return sorted(filter(is_whole, machine.paths.releases.glob("*")), reverse=True)
 
 
+def first_runs(machine: Machine) -> dict[str, int]:
+    """Return the first run of each release that has served."""
+    return {run.release: run.number for run in reversed(runs.every(machine)) if run.served}
+
+
 def prune(machine: Machine, keep: int = KEEP) -> list[str]:
     """Remove what is not kept; return the names of the releases that went."""
     notes = runs.every(machine)
@@ -33,10 +38,10 @@ def prune(machine: Machine, keep: int = KEEP) -> list[str]:
         machine.shell.rename(path, waste)
         machine.shell.remove(waste)
     names = in_use | {path.name for path in kept}
-    last = {run.release: run.number for run in notes if run.served}
+    first = first_runs(machine)
     for run in notes:
-        # A release that is kept is known to have served, however long ago that was.
-        wanted = run in notes[-runs.NOTES :] or last.get(run.release) == run.number
+        # A release that is kept is known to have served, and since when, however long ago it was.
+        wanted = run in notes[-runs.NOTES :] or first.get(run.release) == run.number
         if run != current and not (wanted and run.release in names):
             runs.remove(machine, run.number)
     static.prune(machine, [path for path in releases(machine) if path not in gone])

@@ -32,6 +32,10 @@ def recover(machine: Machine) -> None:
         adopt(machine, owner)
     elif owner is not None and owner in serving and not is_enabled(machine, owner):
         machine.systemd.enable(machine.unit(owner))
+    current = runs.current(machine)
+    if current is not None and current not in runs.every(machine):
+        say.line(f"      the note of run {current.number} could not be read; it is written anew")
+        runs.note(machine, current)
     strays = [number for number, state in states.items() if number != owner and state in BUSY]
     for number in sorted(strays):
         say.line(f"      run {number} was left over; it is stopped")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,20 +33,40 @@ class Run:
 
 
 def every(machine: Machine) -> list[Run]:
-    """List the runs there are notes of, the oldest first."""
+    """List the runs there are notes of, the oldest first; notes that cannot be read are none."""
     found = []
     for path in machine.paths.runs.glob("*/run.json"):
-        try:
-            found.append(Run(**json.loads(path.read_text())))
-        except (OSError, ValueError, TypeError):
-            continue
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            found.append(parse(path.read_text()))
     return sorted(found, key=lambda run: run.number)
 
 
+def parse(text: str) -> Run:
+    """Read a note; one of a newer tool may say more."""
+    values = json.loads(text)
+    known = {entry.name for entry in dataclasses.fields(Run)}
+    run = Run(**{name: value for name, value in values.items() if name in known})
+    if not isinstance(run.number, int) or not isinstance(run.release, str):
+        raise TypeError("a note of a run names its number and its release")
+    return run
+
+
 def current(machine: Machine) -> Run | None:
-    """Return the run that the socket belongs to."""
+    """Return the run that the socket belongs to: also when the note of it cannot be read."""
     number = sockets.owner(machine)
-    return next((run for run in every(machine) if run.number == number), None)
+    if number is None:
+        return None
+    noted = next((run for run in every(machine) if run.number == number), None)
+    return noted or from_link(machine, number)
+
+
+def from_link(machine: Machine, number: int) -> Run | None:
+    """Say what a run's own link tells of it."""
+    try:
+        release = Path(os.readlink(machine.paths.runs / str(number) / "release")).name
+    except OSError:
+        return None
+    return Run(number, release, "deploy", "", served="unknown")
 
 
 def states(machine: Machine) -> dict[int, str]:

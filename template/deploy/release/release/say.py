@@ -9,6 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 
+# What people type, in the project's directory; and how it is called where that would be long.
+TOOL = "python3 deploy/release"
+SHORT = f"(release is `{TOOL}`, with --host USER@HOST from elsewhere)"
+
 _half_line = False
 
 

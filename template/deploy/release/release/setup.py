@@ -11,7 +11,7 @@ from pathlib import Path
 
 from release import configuration, lock, ports, proxies, python, say, sockets, toolbox, units, users
 from release.edges import Site
-from release.host import Host
+from release.host import Damaged, Host
 from release.machine import Machine
 from release.say import Problem
 
@@ -40,7 +40,7 @@ def setup(machine: Machine, wishes: Wishes) -> None:
     machine.require_root()
     check_system(machine)
     ports.refuse_address(machine, wishes.listen)
-    host = merge(Host.load(machine.paths.host) or Host(), wishes)
+    host = merge(remembered(machine), wishes)
     site = machine.site(host)
     steps = say.Steps(7)
     with steps.step("look for what has to be there"):
@@ -68,6 +68,15 @@ def setup(machine: Machine, wishes: Wishes) -> None:
         with steps.step(f"the tool itself: {machine.paths.tool}"):
             toolbox.install(machine)
     advise(machine, site, new_units=any(new_units))
+
+
+def remembered(machine: Machine) -> Host:
+    """Return what an earlier setup was told."""
+    try:
+        return Host.load(machine.paths.host) or Host()
+    except Damaged:
+        say.warn(f"{machine.paths.host} is damaged; what setup was told is forgotten")
+        return Host()
 
 
 def merge(host: Host, wishes: Wishes) -> Host:
@@ -154,6 +163,7 @@ def advise(machine: Machine, site: Site, new_units: bool) -> None:
     elif new_units:
         lines.append("The units are new; a run that starts has them: release restart")
     tell(lines)
+    say.line(say.SHORT)
 
 
 def tell(lines: Iterable[str]) -> None:
@@ -162,4 +172,3 @@ def tell(lines: Iterable[str]) -> None:
     say.line("Left to do:")
     for line in lines:
         say.line(f"  - {line}")
-    say.line("(release is `python3 deploy/release`, with --host USER@HOST from elsewhere)")

@@ -21,7 +21,19 @@ def merge(machine: Machine, release: Path) -> None:
         target = machine.paths.static / path
         if target.is_file() and filecmp.cmp(source / path, target, shallow=False):
             continue
+        make_way(machine, target)
         machine.shell.write(target, (source / path).read_bytes())
+
+
+def make_way(machine: Machine, target: Path) -> None:
+    """Remove what is in the way: a name may have been a directory and be a file now, or back."""
+    for parent in target.parents:
+        if parent == machine.paths.static:
+            break
+        if parent.is_symlink() or parent.is_file():
+            machine.shell.remove(parent)
+    if target.is_symlink() or target.is_dir():
+        machine.shell.remove(target)
 
 
 def prune(machine: Machine, releases: Iterable[Path]) -> None:

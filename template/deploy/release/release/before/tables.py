@@ -28,17 +28,41 @@ print(json.dumps({table.name: [column.name for column in table.columns] for tabl
 # Nobody's query fails for want of these.
 HARMLESS = re.compile(
     r"\bDROP\s+(INDEX|CONSTRAINT|DEFAULT|NOT\s+NULL|IDENTITY|EXPRESSION|TRIGGER|CHECK|FOREIGN\s+KEY)\b"
-    r"|\b(ALTER\s+INDEX\b.*?\bRENAME|RENAME\s+(CONSTRAINT|INDEX))\b",
+    r"|\b(ALTER\s+INDEX\b[^;]*?\bRENAME|RENAME\s+(CONSTRAINT|INDEX))\b",
     re.IGNORECASE | re.DOTALL,
 )
-TAKING = re.compile(r"\b(DROP|RENAME)\b", re.IGNORECASE)
+TAKING = re.compile(r"\b(DROP|RENAME|SET\s+SCHEMA)\b", re.IGNORECASE)
+
+# The methods that execute what they are given; some of them are also called without anything, on
+# a result.
+EXECUTING = {"execute", "exec_driver_sql", "executemany", "executescript", "scalar", "scalars"}
+# What drops or renames in a way that is not looked into.
+DROPPING = {
+    "drop", "drop_all", "DropTable", "DropColumn",
+    "DropTableOp", "DropColumnOp", "RenameTableOp", "AlterColumnOp",
+}  # fmt: skip
+# The last call of an expression of SQLAlchemy, which changes rows and no tables.
+EXPRESSIONS = {
+    "insert", "update", "delete", "select", "values", "where", "returning", "from_select",
+}  # fmt: skip
+
+
+NAMED = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)["']""", re.MULTILINE)
 
 
 def revisions(release: Path) -> dict[str, Path]:
     """Return the migrations of a release, by the names they give themselves."""
     found = {}
     for path in sorted((release / "migrations" / "versions").glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        source = path.read_text(encoding="utf-8")
+        try:
+            body = ast.parse(source).body
+        except (SyntaxError, ValueError):
+            # Written for a newer Python than the tool has; what it does is not judged, but listed.
+            if match := NAMED.search(source):
+                found[match[1]] = path
+            continue
+        for node in body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
             named = any(isinstance(name, ast.Name) and name.id == "revision" for name in targets)
             value = getattr(node, "value", None)
@@ -68,7 +92,11 @@ def breaking(source: str, use: Use) -> list[tuple[int, str]]:
     What cannot be judged by reading is listed too.
     """
     visitor = _Visitor(use)
-    visitor.visit(ast.parse(source))
+    try:
+        visitor.visit(ast.parse(source))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        return [(line, f"{error}: this cannot be judged, look at it yourself")]
     return sorted(visitor.found)
 
 
@@ -86,10 +114,30 @@ class _Visitor(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        for name in node.targets:
-            if isinstance(name, ast.Name) and (text := self._text(node.value)) is not None:
-                self._constants[name.id] = text
+        self._assign(node.targets, node.value)
         self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self._assign([node.target], node.value)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self._assign([node.target], None)
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._assign([node.target], None)
+        self.generic_visit(node)
+
+    def _assign(self, targets: list[ast.expr], value: ast.expr | None) -> None:
+        """Remember a name's text; one that is given anything else is known no more."""
+        text = None if value is None else self._text(value)
+        for target in targets:
+            for name in ast.walk(target):
+                if isinstance(name, ast.Name):
+                    self._constants.pop(name.id, None)
+            if isinstance(target, ast.Name) and text is not None:
+                self._constants[target.id] = text
 
     def visit_With(self, node: ast.With) -> None:
         for item in node.items:
@@ -111,11 +159,15 @@ class _Visitor(ast.NodeVisitor):
             self._takes(node, "renames", self._argument(node, 0, "old_table_name"))
         elif method == "drop_column":
             self._takes_column(node, "drops")
-        elif method == "alter_column" and any(k.arg == "new_column_name" for k in node.keywords):
-            self._takes_column(node, "renames")
-        elif method in ("execute", "exec_driver_sql"):
+        elif method == "alter_column":
+            names = [keyword.arg for keyword in node.keywords]
+            if None in names:
+                self._unknown(node, "it may rename, which is only known when it runs")
+            elif "new_column_name" in names:
+                self._takes_column(node, "renames")
+        elif method in EXECUTING:
             self._executes(node)
-        elif method in ("drop", "drop_all", "DropTable", "DropColumn"):
+        elif method in DROPPING:
             self._unknown(node, f"{method}() may drop what is used")
 
     def _takes_column(self, node: ast.Call, verb: str) -> None:
@@ -135,11 +187,14 @@ class _Visitor(ast.NodeVisitor):
             self.found.append((node.lineno, f"it {verb} {what}, which is used"))
 
     def _executes(self, node: ast.Call) -> None:
-        statement = node.args[0] if node.args else None
-        if isinstance(statement, ast.Call) and _method(statement) == "text" and statement.args:
-            statement = statement.args[0]
-        if isinstance(statement, ast.Call):
-            # An expression of SQLAlchemy; those that drop have been seen on the way.
+        given = [k.value for k in node.keywords if k.arg in ("sqltext", "statement")]
+        if not node.args and not node.keywords:
+            return
+        statement = [*node.args, *given, None][0]
+        while isinstance(statement, ast.Call) and _method(statement) in ("text", "DDL"):
+            statement = [*statement.args, None][0]
+        if isinstance(statement, ast.Call) and _method(statement) in EXPRESSIONS | DROPPING:
+            # It changes rows; or it drops, and is listed for itself.
             return
         text = None if statement is None else self._text(statement, partly=True)
         if text is None:

@@ -20,15 +20,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Describe the interpreter of the service, or before the setup the one that runs this."""
     machine = Machine.of(arguments)
-    host = Host.load(machine.paths.host)
-    known = host is not None and bool(host.python)
-    target = ask(host.python) if host is not None and known else here()
+    # Setup asks first as well, and mends what is damaged.
+    host = Host.recall(machine.paths.host)
+    target = ask(host.python) if host.python else here()
     run = runs.current(machine)
     answer = {
-        "installed": known,
+        "installed": bool(host.python),
         "target": str(target),
-        "python": host.python if host is not None else "",
-        "domain": host.domain if host is not None else "",
+        "python": host.python,
+        "domain": host.domain,
         "release": run.release if run is not None else "",
     }
     print(json.dumps(answer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from release import before, deploy, install, lock, prune, recover, runs, say
 from release.before import Change
@@ -48,9 +49,15 @@ def chosen(machine: Machine, current: str, wanted: str | None) -> str:
     names = [path.name for path in prune.releases(machine)]
     listed = ", ".join(name for name in names if name != current) or "none"
     if wanted is None:
-        # Earlier by name, which is by time: two rollbacks go two releases back, not to and fro.
-        served = {run.release for run in runs.every(machine) if run.served}
-        earlier = [name for name in names if name < current and name in served]
+        # Earlier by the run that first served: two rollbacks go two releases back, not to and fro,
+        # and it does not matter what the clock of whoever built them said.
+        first = prune.first_runs(machine)
+        began = first.get(current, math.inf)
+        earlier = sorted(
+            (name for name in names if first.get(name, math.inf) < began),
+            key=lambda name: first[name],
+            reverse=True,
+        )
         if not earlier:
             raise Problem(f"there is no release before {current} to go back to; others: {listed}")
         return earlier[0]
@@ -58,5 +65,5 @@ def chosen(machine: Machine, current: str, wanted: str | None) -> str:
     if len(found) != 1:
         raise Problem(f"{wanted} is {'more than one' if found else 'no'} release here: {listed}")
     if found[0] == current:
-        raise Problem(f"{current} is the one that serves; to start it anew: restart")
+        raise Problem(f"{current} is the one that serves; to start it anew: {say.TOOL} restart")
     return found[0]

@@ -8,6 +8,7 @@ import sys
 
 from release import credentials, lock, runs, say
 from release.machine import Machine
+from release.options import common
 from release.say import Problem
 
 HELP = "set, list or unset secrets; the value is read from standard input"
@@ -16,12 +17,16 @@ HELP = "set, list or unset secrets; the value is read from standard input"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(action: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(action, help=text, parents=[common()], allow_abbrev=False)
+
     for action, text in (
         ("set", "read a secret from standard input and keep it"),
         ("unset", "forget a secret"),
     ):
-        actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
-    actions.add_parser("list", help="list the names")
+        add(action, text).add_argument("name", metavar="NAME")
+    add("list", "list the names")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,10 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
             machine.shell.write(path, value, mode=0o600)
         else:
             if not credentials.NAME.fullmatch(name) or not path.is_file():
-                raise Problem(f"there is no secret {name}; see `secret list`")
+                raise Problem(f"there is no secret {name}; see: {say.TOOL} secret list")
             machine.shell.remove(path)
     done = "kept" if value else "forgotten"
-    text = f"{name} is {done}; a running service reads it at `restart`"
+    text = f"{name} is {done}; a running service reads it at: {say.TOOL} restart"
     say.done(text, machine.shell.dry)
     return 0
 
@@ -53,8 +58,13 @@ def value_of(name: str) -> str:
     """Read the secret: unseen from a terminal, whole from a pipe, without the last line's end."""
     if sys.stdin.isatty():
         return getpass.getpass(f"{name}: ")
-    value = sys.stdin.read()
-    return value[:-1] if value.endswith("\n") else value
+    try:
+        value = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise Problem(f"the value of {name} is not UTF-8; encode it, with base64") from None
+    for end in ("\n", "\r"):
+        value = value[: -len(end)] if value.endswith(end) else value
+    return value
 
 
 def show(machine: Machine) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 
 from release import domains, say
+from release.host import Host
 from release.machine import Machine
 from release.setup import Wishes, setup
 
@@ -30,9 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Set this machine up."""
     machine = Machine.of(arguments)
-    known = machine.paths.host
     if machine.service.proxy != "none":
-        remembered = json.loads(known.read_text()).get("domain", "") if known.exists() else ""
+        remembered = Host.recall(machine.paths.host).domain
         arguments.domain = domains.decide(arguments.domain, remembered, machine.service.domain)
     setup(machine, wishes(arguments))
     return 0

@@ -55,14 +55,17 @@ def examine(machine: Machine) -> Iterator[tuple[str, Finding]]:
 
 def report(machine: Machine) -> int:
     """Print the table; return 1 when something hurts now."""
-    levels = []
+    levels, advised = [], False
     last = ""
     for title, finding in examine(machine):
         levels.append(finding.level)
         say.line(f"{finding.level:<5} {'' if title == last else title:<14} {finding.text}")
         if finding.advice:
             say.line(f"{'':<20} > {finding.advice}")
+            advised = advised or "release " in finding.advice
         last = title
     counted = ", ".join(f"{levels.count(level)} {level}" for level in (OK, WARN, FAIL))
     say.line(counted)
+    if advised:
+        say.line(say.SHORT)
     return 1 if FAIL in levels else 0

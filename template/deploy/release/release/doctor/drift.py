@@ -23,11 +23,11 @@ def check(machine: Machine) -> Iterator[Finding]:
         if path.exists() and path.read_text(encoding="utf-8") != text
     ]
     if missing:
-        yield warn(f"missing: {', '.join(missing)}", "setup again")
+        yield warn(f"missing: {', '.join(missing)}", "release setup")
     if other:
         yield warn(
             f"not what this project renders: {', '.join(other)}",
-            "setup again, then restart; additions belong in the files that setup never touches",
+            "release setup, then release restart; additions belong in files that it never touches",
         )
     if not missing and not other:
         yield ok("units and proxy files are those of this project")

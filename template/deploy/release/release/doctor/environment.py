@@ -63,7 +63,7 @@ def modes(machine: Machine, secrets: list[Path]) -> Iterator[Finding]:
     wrong = False
     for path, mode in wanted.items():
         if not path.exists():
-            yield fail(f"{path} is missing", "setup again")
+            yield fail(f"{path} is missing", "release setup")
             continue
         found = path.stat()
         if stat.S_IMODE(found.st_mode) & ~mode or found.st_uid != 0:

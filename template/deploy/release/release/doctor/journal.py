@@ -37,4 +37,4 @@ def check(machine: Machine) -> Iterator[Finding]:
     if rate in ("0", ""):
         yield ok("no line of the service is dropped")
     else:
-        yield warn("lines of the service are dropped when there are many", "setup again: the unit")
+        yield warn("of many lines of the service some are dropped", "release setup: the unit")

@@ -15,7 +15,8 @@ def check(machine: Machine) -> Iterator[Finding]:
     """Look at the host's interpreter and at the one of the current release."""
     path = machine.host.python
     if trouble := python.refuse(machine, path):
-        yield fail(f"{path}: {trouble}", "setup again, perhaps with --python PATH; then deploy")
+        advice = "release setup, perhaps with --python PATH; then release deploy"
+        yield fail(f"{path}: {trouble}", advice)
     else:
         yield ok(f"{path}, and {machine.slug} can execute it")
     run = runs.current(machine)
@@ -27,7 +28,8 @@ def check(machine: Machine) -> Iterator[Finding]:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it does not run"])[-1]
         yield fail(
-            f"the environment of {run.release} is broken: {said}", "setup again, then deploy"
+            f"the environment of {run.release} is broken: {said}",
+            "release setup, then release deploy",
         )
     else:
         yield ok(f"the environment of {run.release} works")

@@ -23,6 +23,8 @@ class Site:
     """The rendered `deploy/` directory."""
     root: str = ""
     """A prefix of every path, for tests."""
+    listen: str = ""
+    """An address beside loopback, where there is no proxy here."""
 
     def fill(self, text: str) -> str:
         """Replace the placeholders of a rendered file by what this host was told."""

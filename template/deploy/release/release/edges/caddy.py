@@ -72,7 +72,7 @@ class Caddy:
 
     def reload(self) -> list[str] | None:
         """Read the files again; what is at work is finished."""
-        return ["systemctl", "reload", "caddy"]
+        return ["systemctl", "reload-or-restart", "caddy"]
 
     def tls(self, site: Site, options: argparse.Namespace) -> list[Step]:
         """Nothing is to be done: Caddy asks for certificates when it has read the site."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from release import say
 from release.edges import Edge, Site, Step
 
 
@@ -41,9 +42,12 @@ class NoEdge:
 
     def advice(self, site: Site) -> list[str]:
         """Say where to send traffic."""
+        text = f"Send traffic to port {site.port}, and probes to /ready; it listens on "
+        if site.listen:
+            return [f"{text}{site.listen}"]
         return [
-            f"Send traffic to port {site.port}, and probes to /ready; it listens on loopback only, "
-            "unless setup is told another address: --listen 10.0.0.5"
+            f"{text}loopback only, unless setup is told another address: "
+            f"{say.TOOL} setup --listen 10.0.0.5"
         ]
 
     def leave(self, site: Site) -> list[list[str]]:

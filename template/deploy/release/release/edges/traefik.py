@@ -74,9 +74,9 @@ class Traefik:
             f"{units}/{UNIT}.d/{site.slug}.conf": DROP_IN.format(slug=site.slug),
         }
         if (site.source / "traefik/trusted.yml").exists():
-            texts[f"{dynamic}-trusted.yml"] = _fill(site, "trusted.yml")
-        if Path(f"{dynamic}-maintenance.yml").exists():
-            texts[f"{dynamic}-maintenance.yml"] = _fill(site, "maintenance.yml")
+            texts[f"{dynamic}+trusted.yml"] = _fill(site, "trusted.yml")
+        if Path(f"{dynamic}+maintenance.yml").exists():
+            texts[f"{dynamic}+maintenance.yml"] = _fill(site, "maintenance.yml")
         return texts
 
     def keep(self, site: Site) -> dict[str, str]:
@@ -85,7 +85,7 @@ class Traefik:
         texts = {
             f"{etc}/traefik/traefik.yml": _fill(site, "traefik.yml"),
             f"{etc}/traefik/dynamic/host.yml": _fill(site, "host.yml"),
-            f"{_dynamic(site)}-local.yml": _fill(site, "local.yml"),
+            f"{_dynamic(site)}+local.yml": _fill(site, "local.yml"),
         }
         if not any(Path(f"{site.root}/{lib}/systemd/system/{UNIT}").exists() for lib in PACKAGED):
             texts[f"{etc}/systemd/system/{UNIT}"] = _fill(site, UNIT)
@@ -118,7 +118,7 @@ class Traefik:
 
     def maintenance(self, site: Site, on: bool) -> None:
         """Add or take away the router that answers everything."""
-        path = Path(f"{_dynamic(site)}-maintenance.yml")
+        path = Path(f"{_dynamic(site)}+maintenance.yml")
         if not on:
             path.unlink(missing_ok=True)
             return
@@ -207,7 +207,11 @@ def _entries(value: str) -> list[str]:
 
 
 def _dynamic(site: Site) -> str:
-    """Where the files of this service begin."""
+    """
+    Where the files of this service begin; what follows its name begins with `.` or `+`.
+
+    No name of another service holds those, and `+` is read before `.`: the first definition counts.
+    """
     return f"{site.root}/etc/traefik/dynamic/{site.slug}"
 
 
