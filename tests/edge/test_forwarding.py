@@ -54,6 +54,16 @@ def test_the_application_learns_address_scheme_and_name(standing: Standing) -> N
     assert values(answer, "x-forwarded-proto") == ["https"]
 
 
+@edges(where=lambda edge: edge.proxy != "traefik")
+def test_the_name_comes_without_a_port(standing: Standing) -> None:
+    """
+    Whatever port the client claims to have asked.
+    """
+    answer = standing.client().get("/tell/echo", host="api.test:1234").json()
+    assert values(answer, "host") == ["api.test"]
+    assert answer["url"] == "https://api.test/tell/echo"
+
+
 @edges()
 def test_a_client_cannot_pretend_to_be_another(standing: Standing) -> None:
     """

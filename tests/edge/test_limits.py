@@ -9,6 +9,8 @@ import socket
 import statistics
 import time
 
+import pytest
+
 from tests.edge.conftest import Standing
 from tests.edge.recorder import Recorder
 from tests.edge.test_errors import is_problem
@@ -84,6 +86,17 @@ def test_probes_are_never_limited(standing: Standing) -> None:
     for path in ("/health", "/ready"):
         number = standing.edge.variant.facts["edge_burst"] + 100
         assert {answer.status for answer in burst(standing.client(), path, number)} == {200}
+
+
+@edges()
+@pytest.mark.parametrize("path", ["//health", "/nowhere/../ready", "/nowhere%2f..%2fready"])
+def test_nothing_else_passes_for_a_probe(standing: Standing, path: str) -> None:
+    """
+    What is not limited is the probe itself; whatever else the service is asked for counts.
+    """
+    number = standing.edge.variant.facts["edge_burst"] + 100
+    statuses = {answer.status for answer in burst(standing.client(), path, number)}
+    assert 429 in statuses or statuses <= {200, 400}
 
 
 @edges("header-limit", fixture="bare")

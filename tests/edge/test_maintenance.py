@@ -47,3 +47,18 @@ def test_the_process_is_alive_in_maintenance(closed: Standing) -> None:
     """
     assert closed.client().get("/health").json() == {"status": "ok"}
     assert closed.client(scheme="http").get("/").status in (301, 308)
+
+
+@edges()
+@pytest.mark.parametrize(
+    "path", ["//health", "/nowhere/../health", "/./health", "/nowhere%2f..%2fhealth", "/nowhere/%2e%2e/health"]
+)
+def test_nothing_else_passes_for_health(closed: Standing, path: str) -> None:
+    """
+    What the proxy reads as /health the service hears of as /health, or not at all.
+    """
+    answer = closed.client().get(path)
+    if answer.status == 200:
+        assert answer.json() == {"status": "ok"}
+    else:
+        assert answer.status in (400, 503)

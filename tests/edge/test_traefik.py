@@ -25,7 +25,7 @@ from tests.support.processes import wait_until
 from tests.support.projects import Projects
 
 STATIC = "/etc/traefik/traefik.yml"
-LOCAL = "/etc/traefik/dynamic/my-service-local.yml"
+LOCAL = "/etc/traefik/dynamic/my-service+local.yml"
 
 
 def traefik(fixture: str = "standing") -> pytest.MarkDecorator:
@@ -181,6 +181,18 @@ print(*load("traefik").files(Site("other", "other.test", "", 8001, Path(sys.argv
     files = own.house.run(sys.executable, "-c", code, own.project / "deploy").stdout.split()
     assert len(files) >= 5
     assert all("other" in file for file in files)
+
+
+@traefik("own")
+def test_no_service_has_files_of_another(own: Standing) -> None:
+    """
+    Also when its name is the other's with a word added that files here are named by.
+    """
+    own.maintenance("on")
+    own.edge.install(own.house, own.project)
+    names = sorted(own.house.run("ls", "/etc/traefik/dynamic").stdout.split())
+    ours = [name for name in names if name != "host.yml"]
+    assert ours == [*(f"my-service+{word}.yml" for word in ("local", "maintenance", "trusted")), "my-service.yml"]
 
 
 def requirements(house: House, deploy: Path) -> str:

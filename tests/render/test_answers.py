@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,16 @@ REFUSED = [
             "0.0.0.0/0",
             "::/0",
             "2001:db8::/129",
+            "010.0.0.0/8",
+            "10.0.0.00/8",
+            ":::/64",
+            "1:2/64",
+            "12345::/64",
+            "1::2::/64",
+            ":1::/64",
+            "1:2:3:4:5:6:7/64",
+            "1:2:3:4:5:6:7:8:9/64",
+            "1:2:3:4::5:6:7:8/64",
             "192.0.2.0/24;",
             "192.0.2.0/24 198.51.100.0/24",
             "192.0.2.0/24,\n198.51.100.0/24",
@@ -253,7 +264,18 @@ def test_ranges_are_taken_as_typed() -> None:
     """
     for text in ("192.0.2.0/24, 2001:db8::/32", "192.0.2.0/24,2001:db8::/32"):
         assert questions.evaluate({"trusted_edges": text})["trusted_ranges"] == "192.0.2.0/24 2001:db8::/32"
-    assert questions.evaluate({"trusted_edges": "10.0.0.0/8"})["trusted_ranges"] == "10.0.0.0/8"
+    for text in (
+        "10.0.0.0/8",
+        "10.0.0.5/8",
+        "2001:db8::1/32",
+        "::/1",
+        "::1/128",
+        "1:2:3:4:5:6:7:8/64",
+        "1::8/64",
+        "1:2:3:4:5:6:7::/112",
+    ):
+        assert questions.evaluate({"trusted_edges": text})["trusted_ranges"] == text
+        assert ip_network(text, strict=False), "the application takes what the question takes"
     assert questions.evaluate({})["trusted_ranges"] == ""
 
 

@@ -24,7 +24,8 @@ class ProxyHeaders:
         self.app = app
         entries = set(trusted)
         self.trusts_unix = UNIX_PEER in entries
-        networks = [ip_network(entry) for entry in entries - {UNIX_PEER}]
+        # 10.0.0.5/8 is 10.0.0.0/8, to proxies too.
+        networks = [ip_network(entry, strict=False) for entry in entries - {UNIX_PEER}]
 
         # Parsing an address costs more than all the rest here, and addresses repeat.
         @lru_cache(maxsize=4096)

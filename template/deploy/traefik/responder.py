@@ -33,7 +33,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 # `app.3f2a9c1b.css`: another content has another name, so a browser never has to ask again.
 HASHED = re.compile(r"\.[0-9a-f]{8,}\.[^.]+$")
 
-# Type, title and detail, as docs/contract.md has them.
+# Type, title and detail, in the application's own words (app/core/problems.py).
 PROBLEMS = {
     404: ("not-found", "Not Found", "There is nothing at this path."),
     408: ("request-timeout", "Request Timeout", "The body did not arrive in time."),

@@ -97,6 +97,14 @@ def test_one_message_names_everything_that_is_wrong(monkeypatch: pytest.MonkeyPa
     assert "s3cret" not in message
 
 
+def test_a_trusted_range_may_be_named_by_an_address_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As proxies take it: what stands behind the length of the prefix does not matter."""
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.5/8,2001:db8::1/32")
+    assert HttpSettings().trusted_proxies == ("10.0.0.5/8", "2001:db8::1/32")
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

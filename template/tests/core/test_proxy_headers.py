@@ -56,6 +56,9 @@ LOCAL = ("127.0.0.1", "unix")
         pytest.param(
             "127.0.0.1", ["9.9.9.9, 10.1.2.3"], (*LOCAL, "10.0.0.0/8"), "9.9.9.9", id="two-proxies"
         ),
+        pytest.param(
+            "127.0.0.1", ["9.9.9.9, 10.1.2.3"], (*LOCAL, "10.0.0.5/8"), "9.9.9.9", id="host-bits"
+        ),
         pytest.param("127.0.0.1", ["9.9.9.9:1234"], LOCAL, "9.9.9.9", id="with-port"),
         pytest.param("127.0.0.1", ["[2001:db8::1]:80"], LOCAL, "2001:db8::1", id="ipv6-port"),
         pytest.param("127.0.0.1", ["2001:db8::1"], LOCAL, "2001:db8::1", id="ipv6"),
