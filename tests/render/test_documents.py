@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -47,35 +48,87 @@ def test_commands_of_make_exist(projects: Projects, variant: Variant) -> None:
     assert not {(name, verb) for name, verb in used if verb not in known}
 
 
-# Says of every verb what it takes, in one process.
-OFFERED = """
+# Parses each line as the tool would, in one process; prints what argparse said of those that it refuses.
+PARSED = """
 import contextlib, io, json, sys
 sys.path.insert(0, "deploy/release")
 from release import cli
-found = {}
-for verb in cli.VERBS:
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
-        cli.main([verb, "--help"])
-    found[verb] = said.getvalue()
-print(json.dumps(found))
+parser = cli._parser({verb: cli._command(verb) for verb in cli.VERBS})
+refused = {}
+for line in json.load(sys.stdin):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            parser.parse_args(line)
+        except SystemExit:
+            refused[" ".join(line)] = said.getvalue()
+print(json.dumps(refused))
 """
 
 
-@pytest.mark.parametrize("variant", [named("default"), of(database="sqlite", proxy="none")], ids=str)
-def test_commands_of_the_release_tool_exist(projects: Projects, variant: Variant) -> None:
+def lines_of_the_tool(project: Project) -> list[list[str]]:
     """
-    Every verb and every option that the documents give it is one that it takes.
+    What the documents give the release tool, word by word; those of make as its own dry run prints them.
+    """
+    text = code("\n".join(documents(project).values())).replace("\\\n", " ")
+    direct = re.findall(r"python3 (?:deploy/release|\S+/release\.pyz) ([^\n]*)", text)
+    verbs = re.findall(r"^([a-z]+): .*\n\t(?:.*\n\t)*@\$\(release\)", project.read("scripts/deploy.mk"), re.M)
+    for line in re.findall(rf"\bmake ((?:{'|'.join(verbs)})(?: [^\n]*)?)(?=\n|$)", text):
+        words = [word.replace("$HOST", "root@203.0.113.7") for word in shlex.split(line, comments=True)]
+        if words in (["maintenance"], ["secret"]):
+            continue
+        printed = project.run("make", "--dry-run", "--no-print-directory", *words).stdout
+        direct += re.findall(r"python3 deploy/release ([^\n]*)", printed)
+    return [shlex.split(line, comments=True) for line in direct]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [named("default"), of(proxy="caddy"), of(proxy="traefik"), of(database="sqlite", proxy="none")],
+    ids=str,
+)
+def test_commands_of_the_release_tool_are_accepted(projects: Projects, variant: Variant) -> None:
+    """
+    Every line with the release tool, and every target that stands for one, is one that its own parser takes.
     """
     project = projects.render(variant)
-    text = code("\n".join(documents(project).values()))
-    called = re.findall(r"(?:deploy/release|release\.pyz) ([a-z]+)([^\n]*)", text)
-    called += re.findall(r"\bmake (\w+)[^\n]* ARGS=(\S+)", text)
-    done = project.run(sys.executable, "-c", OFFERED)
-    offered = json.loads(done.stdout)
-    assert {verb for verb, _ in called} <= set(offered)
-    for verb, words in called:
-        options = re.findall(r"(?<!\S)(--[a-z-]+)", words.split(" -- ")[0].split("#")[0])
-        assert not [option for option in options if option not in offered[verb]], f"{verb} {words}"
+    lines = lines_of_the_tool(project)
+    assert {"setup", "deploy", "exec", "tls", "maintenance", "secret"} <= {word for line in lines for word in line}
+    done = project.run(sys.executable, "-c", PARSED, input=json.dumps(lines))
+    assert json.loads(done.stdout) == {}
+
+
+@variants(pairwise)
+def test_documents_that_are_named_exist(projects: Projects, variant: Variant) -> None:
+    """
+    A file that says `docs/something.md` means one of this project.
+    """
+    project = projects.render(variant)
+    named_by = {
+        (name, target)
+        for name in project.tree()
+        for target in re.findall(r"(?<![\w.])docs/[\w-]+\.md", re.sub(r"https?://\S+", "", project.read(name)))
+    }
+    assert not {(name, target) for name, target in named_by if not (project / target).exists()}
+
+
+@pytest.mark.parametrize("make", ["maintenance", "secret"])
+def test_make_says_what_is_missing(projects: Projects, make: str) -> None:
+    """
+    Without the one word that it needs, the target says what to type.
+    """
+    project = projects.render(named("default"))
+    done = project.run("make", make, check=False)
+    assert done.returncode == 2
+    assert f"make {make} " in done.stdout.splitlines()[0]
+
+
+def test_an_exported_host_is_not_the_target(projects: Projects) -> None:
+    """
+    Some shells export HOST, this machine's own name; only what is given to make is deployed to.
+    """
+    project = projects.render(named("default"))
+    assert "--host" not in project.run("make", "--dry-run", "deploy", env={"HOST": "laptop"}).stdout
+    assert "--host here" in project.run("make", "--dry-run", "deploy", "HOST=here", env={"HOST": "laptop"}).stdout
 
 
 @variants(pairwise)
