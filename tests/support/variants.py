@@ -184,7 +184,7 @@ def possible() -> dict[Pair, dict[str, Any]]:
 
 
 #: Documents that decide where and how a service runs. Its application does not know.
-AROUND = {"identity", "vm", "proxy", "python", "ci"}
+AROUND = {"identity", "vm", "container", "kubernetes", "proxy", "python", "ci"}
 
 
 def application(variant: Variant) -> tuple[Any, ...]:
