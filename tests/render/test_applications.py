@@ -12,13 +12,15 @@ from tests.support.variants import Variant, application, applications, pairwise,
 
 #: What `gunicorn app.main:app` reads.
 SERVED = ("app/", "serving/", "migrations/", "gunicorn.conf.py", "alembic.ini")
+#: What lies there and is a program of its own.
+BESIDE = "serving/healthcheck.py"
 
 
 def served(project: Project) -> dict[str, str]:
     """
     The files of the application and of its server, with their texts.
     """
-    return {name: project.read(name) for name in project.tree() if name.startswith(SERVED)}
+    return {name: project.read(name) for name in project.tree() if name.startswith(SERVED) and name != BESIDE}
 
 
 @variants(pairwise)

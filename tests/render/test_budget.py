@@ -8,11 +8,7 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from typing import Any
-
-import pytest
-import yaml
 
 from tests.support.project import Project
 from tests.support.projects import Projects
@@ -203,47 +199,3 @@ def test_capacity_agrees(projects: Projects, variant: Variant) -> None:
         for name in ("pool_size", "max_overflow"):
             value = constant(project, "app/database/settings.py", name)
             assert documented(project)[f"DATABASE_{name.upper()}"] == f"{value:g}"
-
-
-@variants(each_value)
-def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant) -> None:
-    """
-    CI and nothing else is bound to one interpreter: the code runs on 3.11 and later.
-    """
-    project, python = projects.render(variant), variant.facts["python"]
-    config = tomllib.loads(project.read("pyproject.toml"))
-    assert config["project"]["requires-python"] == ">=3.11"
-    assert config["tool"]["ruff"]["target-version"] == "py311"
-    assert not (project / ".python-version").exists()
-    for path in (project / ".github" / "workflows").glob("*.yml"):
-        assert yaml.safe_load(path.read_text())["env"]["UV_PYTHON"] == python, path.name
-    if variant.facts["has_gitlab"]:
-        pipeline = yaml.safe_load(project.read(".gitlab-ci.yml"))
-        assert pipeline["default"]["image"] == f"python:{python}"
-        assert pipeline["variables"]["UV_PYTHON"] == python
-
-
-@pytest.mark.parametrize("name", ["default", "maximal"])
-def test_ci_tests_on_a_real_database(projects: Projects, name: str) -> None:
-    """
-    Where there is a database server in production there is one in CI, and the tests are told where.
-    """
-    from tests.support.variants import named
-
-    project = projects.render(named(name))
-    if named(name).facts["has_github"]:
-        workflow = yaml.safe_load(project.read(".github/workflows/database.yml"))
-        job = workflow["jobs"]["ci"]
-        assert "postgresql" in job["services"]
-        assert workflow["env"]["DATABASE_URL"].startswith("postgresql://")
-        actions = [step["uses"] for step in job["steps"] if "uses" in step]
-        assert actions
-        assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in actions)
-        assert job["steps"][-1]["run"] == "make migrate ci"
-    else:
-        (included,) = yaml.safe_load(project.read(".gitlab-ci.yml"))["include"]
-        assert included["rules"] == [{"exists": [included["local"]]}], "without such a job nothing is included"
-        (path,) = project.path.glob(included["local"])
-        job = yaml.safe_load(path.read_text())["database"]
-        assert job["variables"]["DATABASE_URL"].startswith("postgresql://")
-        assert job["script"] == ["make migrate ci"]

@@ -29,7 +29,7 @@ CONTRACT: dict[str, tuple[Any, ...]] = {
     "database": ("postgresql", "postgresql", "sqlite", "none"),
     "request_budget": ("auto",),
     "body_limit": ("auto",),
-    "targets": (["vm"], "vm"),
+    "targets": (["vm", "container"], "vm", "container", "kubernetes"),
     "supervisor": ("auto", "auto", "systemd", "oxmgr"),
     "proxy": ("nginx", "nginx", "caddy", "traefik", "none"),
     "domain": ("api.example.com",),
@@ -72,6 +72,8 @@ BESIDE = (
     of(supervisor="oxmgr", proxy="caddy", app_rate="auto"),
     of(proxy="none", edge_rate="7", trusted_edges="192.0.2.0/24"),
     of(targets="[vm]"),
+    of(targets=["kubernetes"], proxy="caddy", domain="shop.example.net"),
+    of(targets=["container"], proxy="traefik"),
 )
 
 
@@ -92,12 +94,13 @@ def test_the_option_space_is_read_as_copier_reads_it(projects: Projects, tmp_pat
 
 def test_what_has_no_meaning_has_its_default() -> None:
     """
-    Without a machine there is no proxy: combinations that differ in it alone are one.
+    Without a machine, and on Kubernetes, there is no proxy: combinations that differ in it alone are one.
     """
-    without = variants.complete(of(targets=[]))
-    assert without["proxy"] == "nginx"
-    for proxy in questions.levels()["proxy"]:
-        assert variants.complete(of(targets=[], proxy=proxy)) == without
+    for targets in ([], ["kubernetes"]):
+        without = variants.complete(of(targets=targets))
+        assert without["proxy"] == "nginx"
+        for proxy in questions.levels()["proxy"]:
+            assert variants.complete(of(targets=targets, proxy=proxy)) == without
 
 
 def test_every_pair_of_answers_occurs() -> None:
@@ -108,7 +111,7 @@ def test_every_pair_of_answers_occurs() -> None:
     assert [variant.id for variant in chosen[:3]] == list(variants.NAMED)
     seen = {pair for variant in chosen for pair in variants.pairs(variants.complete(variant))}
     assert variants.possible().keys() - seen == set()
-    assert len(chosen) <= 24
+    assert len(chosen) <= 30
     # The pairs that can occur were found by search; none turns up anywhere else.
     chance = random.Random(20261121)
     for _ in range(300):

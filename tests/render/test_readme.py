@@ -27,6 +27,12 @@ def test_deployment(projects: Projects, variant: Variant) -> None:
     if variant.facts["has_vm"]:
         assert [line.split()[:2] for line in found[:3]] == [["make", verb] for verb in ("setup", "deploy", "rollback")]
         found = found[3:]
+    if variant.facts["has_compose"]:
+        image = f"IMAGE={variant.facts['project_slug']}:previous"
+        assert found[:3] == ["make up", "make rollout", f"make rollout {image}"]
+        found = found[3:]
+    if variant.facts["has_kubernetes"]:
+        assert found.pop(0) == variant.facts["kubernetes_deploy"]
     database = [f"export DATABASE_URL={variant.facts['example_database_url']}", ".venv/bin/alembic upgrade head"]
     assert found == [
         "uv sync --locked --no-dev",

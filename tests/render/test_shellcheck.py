@@ -22,7 +22,9 @@ def check(root: Path, names: list[str]) -> str:
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is missing: scripts/install-tools installs it")
     scripts = [
-        name for name in names if (root / name).read_bytes()[:16].startswith((b"#!/bin/sh", b"#!/usr/bin/env b"))
+        name
+        for name in names
+        if name.endswith(".sh") or (root / name).read_bytes()[:16].startswith((b"#!/bin/sh", b"#!/usr/bin/env b"))
     ]
     assert scripts
     return subprocess.run(["shellcheck", *scripts], cwd=root, capture_output=True, text=True).stdout

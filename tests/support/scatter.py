@@ -35,9 +35,12 @@ EXCEPTIONS = {
 #: The files that hold guards. Everything else is whole: present or absent.
 SEAMS = (
     ".env.example.jinja",
+    "Dockerfile.jinja",
     "README.md.jinja",
     "app/main.py.jinja",
     "app/settings.py.jinja",
+    "compose.yaml.jinja",
+    "deploy/kubernetes/base/kustomization.yaml.jinja",
     "pyproject.toml.jinja",
 )
 #: How many there may be.

@@ -185,6 +185,8 @@ def possible() -> dict[Pair, dict[str, Any]]:
 
 #: Documents that decide where and how a service runs. Its application does not know.
 AROUND = {"identity", "vm", "container", "kubernetes", "proxy", "python", "ci"}
+#: Facts that are sentences of documents.
+SAID = {"rate_text", "rate_where"}
 
 
 def application(variant: Variant) -> tuple[Any, ...]:
@@ -192,7 +194,7 @@ def application(variant: Variant) -> tuple[Any, ...]:
     What a variant's application depends on: variants of which this is the same have the same one.
     """
     facts = (question for question in questions.questions() if question.is_fact and question.document not in AROUND)
-    return tuple(variant.facts[fact.name] for fact in facts)
+    return tuple(variant.facts[fact.name] for fact in facts if fact.name not in SAID)
 
 
 @cache

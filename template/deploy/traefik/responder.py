@@ -5,7 +5,8 @@ Traefik asks here, on loopback, when it has to refuse a request itself (`/proble
 sends the requests for static files here. Standard library only: no release has to be installed for
 an error to be explained.
 
-    responder.py PORT DIRECTORY
+    responder.py PORT DIRECTORY               on loopback
+    responder.py 0.0.0.0:PORT DIRECTORY       where it is a container of its own
 """
 
 from __future__ import annotations
@@ -170,9 +171,10 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     """Serve until the unit is stopped."""
-    port, directory = sys.argv[1:]
+    place, directory = sys.argv[1:]
+    address, _, port = place.rpartition(":")
     Responder.directory = Path(directory)
-    Server(("127.0.0.1", int(port)), Responder).serve_forever()
+    Server((address or "127.0.0.1", int(port)), Responder).serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,10 @@
+.PHONY: image smoke-image scan-image
+
+image: ## Build the image: make image ARGS=--pull
+	@scripts/image $(ARGS)
+
+smoke-image: ## Run the image as production does, check its answers, stop it
+	@scripts/smoke-image $(IMAGE)
+
+scan-image: ## Look through the image for serious vulnerabilities that have a fix
+	@scripts/scan-image $(IMAGE)

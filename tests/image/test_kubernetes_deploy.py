@@ -1,0 +1,253 @@
+"""
+The order of a deploy, with a `kubectl` that builds as the real one does and plays the cluster.
+
+What it plays is the answers that the script asks for; no API has seen these requests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.containers import tools
+from tests.support.project import Project
+from tests.support.projects import Projects
+from tests.support.variants import of
+
+# What a Job becomes is in a file beside it; a Job that is not there yet has no condition.
+CLUSTER = """#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+
+here, words = Path(__file__).parent, sys.argv[1:]
+jobs = json.loads((here / "jobs.json").read_text())
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(words) + "\\n")
+if words[0] == "--namespace":
+    words = words[2:]
+match words:
+    case ["kustomize", _]:
+        os.execv("{kubectl}", ["kubectl", *words])
+    case ["config", "current-context"]:
+        print("a-cluster")
+    case ["apply", "--kustomize", folder]:
+        built = subprocess.run(["{kubectl}", "kustomize", folder], check=True, capture_output=True, text=True).stdout
+        outcome = (here / "outcome").read_text()
+        for part in built.split("---"):
+            if "kind: Job" in part:
+                name = part.split("\\n  name: ")[1].split()[0]
+                # As of a real one: the pod runs for a while before the Job has a condition.
+                jobs.setdefault(name, ["", "", outcome])
+        (here / "jobs.json").write_text(json.dumps(jobs))
+    case ["get", "job", name, *_]:
+        states = jobs.get(name, [""])
+        print(states[0] if len(states) == 1 else states.pop(0))
+        (here / "jobs.json").write_text(json.dumps(jobs))
+    case ["delete", "job", name]:
+        del jobs[name]
+        (here / "jobs.json").write_text(json.dumps(jobs))
+    case ["logs", *_]:
+        print("sqlalchemy said no")
+    case ["rollout", "status", *_]:
+        sys.exit((here / "stuck").exists())
+    case ["rollout", "undo", *_]:
+        pass
+    case ["get", "deployment", *_]:
+        print("registry.your-company.com:5000/shop/api:1.3.0")
+    case _:
+        sys.exit(f"not played: {{words}}")
+"""
+
+
+@dataclass
+class Cluster:
+    """
+    A project, and the cluster that it deploys to.
+    """
+
+    project: Project
+    folder: Path
+
+    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.project / f"scripts/{script}", *words],
+            env={**os.environ, "PATH": f"{self.folder}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def steps(self) -> list[str]:
+        """
+        What was done to the cluster so far, without the questions.
+        """
+        path = self.folder / "calls"
+        calls = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        path.unlink(missing_ok=True)
+        verbs = [" ".join(words[2:] if words[0] == "--namespace" else words) for words in calls]
+        return [verb for verb in verbs if verb.split()[0] in ("apply", "delete", "rollout")]
+
+    def outcome(self, state: str) -> None:
+        (self.folder / "outcome").write_text(state)
+
+    def built(self, overlay: str) -> list[dict[str, Any]]:
+        folder = self.project / f"deploy/kubernetes/overlays/{overlay}"
+        done = subprocess.run([tools.kubectl(), "kustomize", folder], check=True, capture_output=True, text=True)
+        return list(yaml.safe_load_all(done.stdout))
+
+
+def cluster(projects: Projects, workplace: Path, **answers: str) -> Cluster:
+    project = projects.render(of(targets=["kubernetes"], **answers)).copy(workplace / "project")
+    folder = workplace / "cluster"
+    folder.mkdir()
+    (folder / "kubectl").write_text(CLUSTER.format(python=sys.executable, kubectl=tools.kubectl()))
+    (folder / "kubectl").chmod(0o755)
+    (folder / "jobs.json").write_text("{}")
+    found = Cluster(project, folder)
+    found.outcome("Complete")
+    return found
+
+
+BEFORE = "apply --kustomize deploy/kubernetes/overlays/staging/before"
+APPLY = "apply --kustomize deploy/kubernetes/overlays/staging"
+STATUS = "rollout status deployment/my-service"
+
+
+def test_two_versions(projects: Projects, workplace: Path) -> None:
+    """
+    Each version is typed once, and its migration has succeeded before anything else of it is applied.
+    """
+    here = cluster(projects, workplace)
+    jobs = []
+    for version, registry in (("1.4.0", "registry.your-company.com"), ("v1.5.0-2-gabc1234", "localhost:5000/shop")):
+        image = f"{registry}/api:{version}"
+        done = here.run("kubernetes-deploy", "staging", image)
+        assert done.returncode == 0, done.stderr
+        assert f"{image}, to my-service-staging in a-cluster\n" in done.stdout
+        assert here.steps == [BEFORE, APPLY, STATUS]
+        assert image in (objects := str(here.built("staging")))
+        assert f"'app.kubernetes.io/version': '{version}'" in objects
+        (job,) = (o for o in here.built("staging/before") if o["kind"] == "Job")
+        assert image in str(job)
+        assert job["metadata"]["name"] == f"my-service-migrate-{version}"
+        jobs.append(json.dumps(job).replace(image, "IMAGE").replace(version, "VERSION"))
+    assert jobs[0] == jobs[1], "nothing else of a Job depends on the version"
+    assert list(json.loads((here.folder / "jobs.json").read_text())) == [
+        "my-service-migrate-1.4.0",
+        "my-service-migrate-v1.5.0-2-gabc1234",
+    ]
+    # What is in git is deployed again, and the other overlay names its own version still.
+    assert here.run("kubernetes-deploy", "staging").returncode == 0
+    assert "0.1.0" in str(here.built("production"))
+    assert not list(here.project.path.rglob("*.new"))
+
+
+def test_a_failed_migration_is_no_rollout(projects: Projects, workplace: Path) -> None:
+    """
+    Its log is shown, nothing else is applied; once it is mended the same version can be deployed.
+    """
+    here = cluster(projects, workplace)
+    here.outcome("FailureTarget Failed")
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode == 1
+    assert "sqlalchemy said no" in done.stderr
+    assert "Job my-service-migrate-1.4.0 failed. Nothing was rolled out" in done.stderr
+    assert here.steps == [BEFORE]
+    here.outcome("SuccessCriteriaMet Complete")
+    assert here.run("kubernetes-deploy", "staging").returncode == 0
+    assert here.steps == ["delete job my-service-migrate-1.4.0", BEFORE, APPLY, STATUS]
+
+
+def test_a_migration_that_is_at_work_is_waited_for(projects: Projects, workplace: Path) -> None:
+    """
+    Two who deploy the same version at once share its Job.
+    """
+    here = cluster(projects, workplace)
+    (here.folder / "jobs.json").write_text(json.dumps({"my-service-migrate-1.4.0": ["", "", "Complete"]}))
+    assert here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0").returncode == 0
+    assert here.steps == [BEFORE, APPLY, STATUS]
+
+
+def test_a_cluster_that_does_not_answer_ends_it(projects: Projects, workplace: Path) -> None:
+    """
+    Whether the migration has succeeded cannot be known, so nothing is rolled out.
+    """
+    here = cluster(projects, workplace)
+    text = (here.folder / "kubectl").read_text().replace('case ["get", "job", name, *_]:', 'case ["get", "nothing"]:')
+    (here.folder / "kubectl").write_text(text)
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode != 0
+    assert APPLY not in here.steps
+
+
+def test_a_rollout_that_does_not_get_ready(projects: Projects, workplace: Path) -> None:
+    """
+    The command fails, and says how to go back; that applies and migrates nothing.
+    """
+    here = cluster(projects, workplace)
+    (here.folder / "stuck").touch()
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode == 1
+    assert "make kubernetes-rollback OVERLAY=staging" in done.stderr
+    (here.folder / "stuck").unlink()
+    assert here.steps == [BEFORE, APPLY, STATUS]
+    done = here.run("kubernetes-rollback", "staging")
+    assert done.returncode == 0
+    assert here.steps == ["rollout undo deployment/my-service", STATUS]
+    assert "shop/api:1.3.0 runs in my-service-staging" in done.stdout
+
+
+def test_without_a_database_there_is_nothing_before(projects: Projects, workplace: Path) -> None:
+    """
+    The same script, and no Job.
+    """
+    here = cluster(projects, workplace, database="none")
+    assert here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0").returncode == 0
+    assert here.steps == [APPLY, STATUS]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "Say which overlay"),
+        (("nowhere",), "Say which overlay"),
+        (("staging",), "names no image of yours yet"),
+        (("staging", "my-service"), "has to be name:version"),
+        (("staging", "localhost:5000/my-service"), "has to be name:version"),
+        (("staging", "registry/my-service:Release_1"), "has to be name:version"),
+        (("staging", "registry/my-service:" + "1" * 45), "1 to 44 small letters"),
+        (("staging", "registry/my-service@sha256:" + "0" * 64), "has to be name:version"),
+        (("staging", "registry/my|service:1.4.0"), "has to be name:version"),
+    ],
+    ids=lambda value: "-".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_deployed(projects: Projects, workplace: Path, words: tuple[str, ...], said: str) -> None:
+    """
+    It says what to type, before anything was written or asked.
+    """
+    here = cluster(projects, workplace)
+    before = here.project.read("deploy/kubernetes/overlays/staging/release/kustomization.yaml")
+    done = here.run("kubernetes-deploy", *words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert here.steps == []
+    assert here.project.read("deploy/kubernetes/overlays/staging/release/kustomization.yaml") == before
+
+
+def test_the_longest_version_fits_its_names(projects: Projects, workplace: Path) -> None:
+    """
+    A Job's name becomes a label of its pods, which has room for 63 characters.
+    """
+    here = cluster(projects, workplace)
+    assert here.run("kubernetes-deploy", "staging", f"registry/my-service:{'1' * 44}").returncode == 0
+    (job,) = (o for o in here.built("staging/before") if o["kind"] == "Job")
+    assert len(job["metadata"]["name"]) == 63
