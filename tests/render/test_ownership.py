@@ -17,7 +17,7 @@ from tests.support.variants import Variant, pairwise, variants
 #: What gives a feature away, by the fact that turns it on: none of it may occur where the fact is false.
 WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
-    r"|app\.items|migrat|\bengines?\b",
+    r"|app\.items|migrat|(?<!container )\bengines?\b",
     "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
     "has_vm": r"journalctl|deploy/release|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",

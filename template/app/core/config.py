@@ -107,7 +107,7 @@ class EnvironmentSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources; see the class."""
         sources = [init_settings, env_settings]
-        # systemd's LoadCredential= and the secrets of Docker and Kubernetes are files.
+        # systemd's LoadCredential= and the secrets of container platforms are files.
         directories = [os.environ.get("CREDENTIALS_DIRECTORY", ""), "/run/secrets"]
         sources += [
             SecretsSettingsSource(settings_cls, secrets_dir=directory)

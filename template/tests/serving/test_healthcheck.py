@@ -21,7 +21,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def check(bind: str) -> tuple[int, str]:
-    """Run it as the engine does; return the exit code and what it said."""
+    """Run it as the container engine does; return the exit code and what it said."""
     done = subprocess.run(
         [sys.executable, "-m", "serving.healthcheck"],
         cwd=ROOT,
@@ -49,7 +49,7 @@ def answering(listener: socket.socket, answer: bytes = OK) -> Iterator[None]:
 
 
 def test_ready_is_healthy_and_anything_else_is_not(serve: Serve, tmp_path: Path) -> None:
-    """A 503 fails, although somebody answers, and the engine is told what is missing."""
+    """A 503 fails, although somebody answers, and the container engine is told what is missing."""
     missing = tmp_path / "missing"
     server = serve(PROBE_READY=str(missing)).started()
     bind = f"127.0.0.1:{server.port}"
@@ -111,7 +111,7 @@ def test_what_is_not_http_is_no_answer(answer: bytes) -> None:
 
 
 def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the engine kills the check, which would not say why."""
+    """Before the container engine kills the check, which would not say why."""
     monkeypatch.setattr(healthcheck, "PATIENCE_SECONDS", 0.1)
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,

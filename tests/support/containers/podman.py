@@ -57,6 +57,8 @@ PROGRAMS = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
+#: The bridge that `podman play kube` makes for all pods, and the address it is given.
+BRIDGE, BRIDGE_ADDRESS = "podman1", "02:00:00:00:00:01"
 NETAVARK = Path("/usr/lib/podman/netavark")
 
 # $1 is the folder. Podman calls its group libpod_parent, and a container asks for its own by the path that /proc/self/cgroup
@@ -363,6 +365,9 @@ class Node:
         manifest = self / "manifest.yaml"
         manifest.write_text(yaml.safe_dump_all(fit(list(documents), self.secrets)))
         done = self.podman("play", "kube", self.folder / "manifest.yaml")
+        # By itself the bridge takes the lowest address of its ports: when that one goes, those that stay talk to it for half a
+        # minute more, and nobody hears them.
+        self.run("ip", "link", "set", BRIDGE, "address", BRIDGE_ADDRESS)
         lines = [line.strip() for line in done.stdout.splitlines()]
         return Pod(self, lines[lines.index("Pod:") + 1])
 
