@@ -1,6 +1,6 @@
 # Every target calls a script of the same name in scripts/, which works without make too.
 .DEFAULT_GOAL := help
-.PHONY: help demo prove test lint format render scatter constraints bench install-tools
+.PHONY: help demo prove pods image-figures test lint format render scatter constraints bench install-tools
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,12 @@ demo: ## Render the default, boot its production server, show it answering and d
 
 prove: ## Count what rendered services lose under load, and what they would with the stock worker
 	@scripts/prove $(ARGS)
+
+pods: ## Stop servers the way Kubernetes stops pods, under load, and count what is lost
+	@scripts/pods $(ARGS)
+
+image-figures: ## Measure images: size, time to build (docker; it empties the cache of builds)
+	@scripts/image-figures $(ARGS)
 
 test: ## Run all tests, tier by tier: make test ARGS="render -k database-none"
 	@scripts/test $(ARGS)

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.nodes import coerce_node_id
+from _pytest.nodeid import coerce_node_id
 
 from tests.support.projects import Projects
 from tests.support.stack import Postgres

@@ -12,7 +12,8 @@ import sys
 from serving import listener
 from serving.environment import Environment
 
-# More than a check of the application may take (READY_CHECK_SECONDS is 2), less than the image allows (5).
+# More than a check of the application may take (READY_CHECK_SECONDS is 2), less than the 5 s that
+# the image allows.
 PATIENCE_SECONDS = 4.0
 # Of an answer that is longer, the end says nothing more.
 MOST_BYTES = 64 * 1024

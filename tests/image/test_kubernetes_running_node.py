@@ -79,7 +79,13 @@ def test_what_is_changed_for_podman_is_all_that_is_changed() -> None:
     Everything else of a pod reaches it as the manifest says.
     """
     container = {"name": "api", "image": "some", "securityContext": {"readOnlyRootFilesystem": True}}
-    probes: dict[str, Any] = {"ports": [], "startupProbe": {}, "livenessProbe": {}, "readinessProbe": {}, "lifecycle": {}}
+    probes: dict[str, Any] = {
+        "ports": [],
+        "startupProbe": {},
+        "livenessProbe": {},
+        "readinessProbe": {},
+        "lifecycle": {},
+    }
     volume = {"name": "secrets", "secret": {"secretName": "some", "optional": True}}
     pod = {"serviceAccountName": "some", "containers": [container | probes], "volumes": [volume]}
     job = {"kind": "Job", "metadata": {"name": "some-1"}, "spec": {"template": {"metadata": {}, "spec": pod}}}

@@ -21,7 +21,7 @@ WORDS = {
     "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
     "has_vm": r"journalctl|deploy/release|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",
-    "has_image": r"dockerfile|dockerignore|scripts/image|healthcheck|docs/image|smoke-image|scan-image",
+    "has_image": r"dockerfile|dockerignore|scripts/image|serving.healthcheck|docs/image|smoke-image|scan-image",
     "has_compose": r"compose\.yaml|docker compose|deploy/compose|make rollout",
     "has_kubernetes": r"kubernetes|kubectl|kustomiz",
     # Not the bare name, which stands for every proxy where a number is explained.
