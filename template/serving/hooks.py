@@ -45,7 +45,9 @@ def when_ready(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Close what the new worker inherited of its siblings."""
+    """Tell the new worker how many there are; close what it inherited of its siblings."""
+    # The application, which does not know its server, multiplies its connections by this.
+    os.environ["WEB_CONCURRENCY"] = str(server.num_workers)
     for sibling in server.WORKERS.values():
         if isinstance(sibling, DrainWorker):
             sibling.autopsy.close()

@@ -19,8 +19,12 @@ CONSTRAINTS = re.compile(r"^constraint-dependencies = \[.*?^\]\n", re.M | re.S)
 DATABASES = [of(database=database) for database in levels()["database"]]
 
 
-#: What no command of a project reads: the CI of its host, and the record of the answers.
-UNREAD = (".copier-answers.yml", ".github/", ".gitlab", "renovate.json")
+#: What its own checks do not read: the CI of its host, documents, what containers are made of, the record of the answers.
+UNREAD = (
+    *(".copier-answers.yml", ".dockerignore", ".github/", ".gitlab", "Dockerfile", "README.md", "compose", "docs/"),
+    *("deploy/compose/", "deploy/kubernetes/", "deploy/nginx/", "renovate.json", "scripts/compose.mk"),
+    *("scripts/kubernetes", "scripts/smoke_image_compose.sh"),
+)
 #: The serving layer's own tests boot servers for a minute and know neither the example nor the database.
 QUICK = ("scripts/test", "-q", "--ignore=tests/serving")
 

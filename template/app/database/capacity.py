@@ -18,9 +18,9 @@ async def report_capacity(database: Database) -> None:
     Log, once at start, how many connections the service may open and how many the database grants.
 
     The app does not know how it is served, so the number of workers is WEB_CONCURRENCY, which
-    servers read too, or else the number of CPUs, which is their usual default. Several machines
-    have to be multiplied by hand. Never raises and never delays the start: the database may be
-    away.
+    servers read or, as ours does, tell their workers; or else the number of CPUs, which is the
+    usual default. Several machines have to be multiplied by hand. Never raises and never delays the
+    start: the database may be away.
     """
     settings = database.settings
     try:

@@ -86,6 +86,27 @@ def test_down_and_up_again(database_url: str) -> None:
     command.check(config)
 
 
+def test_a_newer_database(database_url: str, tmp_path: Path) -> None:
+    """After the way back to the release before, `-x newer=fine` leaves the database as it is."""
+    newer, config = config_with_one_more(database_url, tmp_path), alembic_config(database_url)
+    command.upgrade(newer, "head")
+    with pytest.raises(CommandError, match="was migrated by code that is not here"):
+        command.upgrade(config, "head")
+    config.cmd_opts = Namespace(x=["newer=fine"])
+    command.upgrade(config, "head")
+    run_sql(database_url, "SELECT * FROM extra")
+    command.downgrade(newer, "-1")
+
+
+def test_newer_is_fine_and_older_is_migrated(database_url: str, tmp_path: Path) -> None:
+    """With `-x newer=fine` a database that is older is migrated all the same."""
+    newer = config_with_one_more(database_url, tmp_path)
+    newer.cmd_opts = Namespace(x=["newer=fine"])
+    command.upgrade(newer, "head")
+    run_sql(database_url, "SELECT * FROM extra")
+    command.downgrade(newer, "-1")
+
+
 def test_several_at_once(database_url: str, tmp_path: Path) -> None:
     """Of deploys that migrate at the same moment each waits for the others."""
     config = config_with_one_more(database_url, tmp_path, seconds=0.3)

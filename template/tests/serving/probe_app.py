@@ -53,7 +53,9 @@ def pass_gate(gate: Path) -> None:
 
 
 async def app(scope: MutableMapping[str, Any], receive: Any, send: Send) -> None:
-    """Serve `/slow`, `/stream`, `/block`, and 200 with the process id for anything else."""
+    """
+    Serve `/slow`, `/stream`, `/block`, `/workers`, and 200 with the process id for anything else.
+    """
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -78,7 +80,8 @@ async def app(scope: MutableMapping[str, Any], receive: Any, send: Send) -> None
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": body})
         return
-    body = str(os.getpid()).encode()
+    said = os.environ.get("WEB_CONCURRENCY") if scope["path"] == "/workers" else os.getpid()
+    body = str(said).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

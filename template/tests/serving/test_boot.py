@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, SIGTTIN
 
 import pytest
 
@@ -88,6 +88,19 @@ def test_a_killed_worker_is_replaced(serve: Serve) -> None:
     kill(server.workers()[0])
     server.started(3)
     assert server.get()[0] == 200
+
+
+def test_workers_know_how_many_they_are(serve: Serve) -> None:
+    """The application hears the number that is true when its worker starts."""
+    server = serve(WEB_CONCURRENCY="1").started()
+    assert server.get("/workers") == (200, b"1")
+    server.tell(SIGTTIN)
+    server.started(2).tell(SIGTTIN)
+    server.started(3)
+    for pid in server.workers()[:2]:
+        kill(pid)
+    server.started(5)
+    wait_until(lambda: server.get("/workers") == (200, b"3"), "a worker of three")
 
 
 def test_an_unknown_uvicorn_is_served_by_its_own_means(serve: Serve, systemd: Systemd) -> None:
