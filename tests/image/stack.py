@@ -237,11 +237,16 @@ class Stack:
         """
         assert tally.acknowledged
         if self.has_database:
-            names = f"SELECT name FROM items WHERE name LIKE '{word}-%'"
-            psql = ("psql", f"--username={self.slug}", "--no-align", "--tuples-only", "--command", names)
-            stored = self.compose.run("exec", "-T", "postgres", *psql).stdout.split()
+            stored = self.query(f"SELECT name FROM items WHERE name LIKE '{word}-%'")
             missing = {f"{word}-{number}" for number in tally.acknowledged} - set(stored)
             assert not missing
+
+    def query(self, statement: str) -> list[str]:
+        """
+        Ask the database itself; the words of the answer.
+        """
+        psql = ("psql", f"--username={self.slug}", "--no-align", "--tuples-only", "--command", statement)
+        return self.compose.run("exec", "-T", "postgres", *psql).stdout.split()
 
 
 def _answers(client: Client) -> bool:

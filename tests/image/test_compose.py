@@ -255,6 +255,26 @@ def test_a_migration_that_fails(stack: Stack, tmp_path: Path) -> None:
     assert (stack.identity(), [stack.image("current"), stack.image("previous")]) == (before, tags)
 
 
+@ways(PROXIES[:1])
+def test_a_database_that_is_newer(stack: Stack) -> None:
+    """
+    As after the way back across a migration: `up` leaves it as it is, and a new release does not go onto it.
+    """
+    before = stack.identity()
+    stack.query("UPDATE alembic_version SET version_num = 'newer'")
+    try:
+        stack.compose.run("up", "--detach", "--wait", "--no-build")
+        assert "the database is newer (newer): nothing to migrate" in stack.compose.run("logs", "migrate").stdout
+        done = stack.compose.script("sh", "deploy/compose/before", check=False)
+        assert done.returncode == 1
+        assert "was migrated by code that is not here" in done.stderr
+        assert stack.query("SELECT version_num FROM alembic_version") == ["newer"]
+    finally:
+        stack.query("UPDATE alembic_version SET version_num = '0001'")
+    stack.compose.run("up", "--detach", "--wait", "--no-build")
+    assert stack.identity() == before
+
+
 @ways(tuple(way for way in WAYS if way.variant.facts["has_database"]))
 def test_without_its_database(stack: Stack) -> None:
     """

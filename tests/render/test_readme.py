@@ -29,7 +29,7 @@ def test_deployment(projects: Projects, variant: Variant) -> None:
         found = found[3:]
     if variant.facts["has_compose"]:
         image = f"IMAGE={variant.facts['project_slug']}:previous"
-        assert found[:3] == ["make up", "make rollout", f"make rollout {image}"]
+        assert found[:3] == ["make up", "make image && make rollout", f"make rollout {image}"]
         found = found[3:]
     if variant.facts["has_kubernetes"]:
         assert found.pop(0) == variant.facts["kubernetes_deploy"]

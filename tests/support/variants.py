@@ -186,7 +186,7 @@ def possible() -> dict[Pair, dict[str, Any]]:
 #: Documents that decide where and how a service runs. Its application does not know.
 AROUND = {"identity", "vm", "container", "kubernetes", "proxy", "python", "ci"}
 #: Facts that are sentences of documents.
-SAID = {"rate_text", "rate_where"}
+SAID = {"rate_text", "rate_where", "caddy_rate"}
 
 
 def application(variant: Variant) -> tuple[Any, ...]:
