@@ -4,34 +4,68 @@ Fixtures of the image tier: one real container engine for all of it.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Generator, Iterator, Sequence
 
 import pytest
 
 from tests.image import images as built
 from tests.image.databases import Database, database
 from tests.image.images import SOMEBODY, VARIANTS, Image, Images, Running, running
+from tests.support.containers import stand_ins
 from tests.support.containers.engine import Engine
 from tests.support.projects import Projects
-from tests.support.variants import Variant
 
 #: The engine of this worker, once a test has asked for it.
 _STARTED: list[Engine] = []
 
 
+#: Which images a module asks for, beside the first. They are made while the first tests run.
+NEEDED = {
+    "test_ci_image": ("python-3.13", "postgres"),
+    "test_compose": ("python-3.13", "postgres", "nginx", "caddy", "traefik"),
+    "test_engine": ("python-3.13", "python-3.14", "postgres", "nginx", "caddy", "traefik"),
+    "test_image_served": ("python-3.13", "postgres", "python-3.14"),
+    "test_kubernetes_running": ("python-3.13",),
+}
+
+
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """
     A container engine. Both workers use the same one: names of images and containers are shared, so have your own.
 
     Whoever uses it is inside its network, from here to the end of the test.
     """
     with Engine() as engine:
+        enough = threading.Event()
+        # In the network of the host, since this thread enters the engine's only now.
+        ahead = threading.Thread(target=prepare, args=(engine, request.session.items, enough))
+        ahead.start()
         _STARTED.append(engine)
         engine.enter()
         yield engine
         _STARTED.remove(engine)
+        enough.set()
+        ahead.join()
+
+
+def prepare(engine: Engine, items: Sequence[pytest.Item], enough: threading.Event) -> None:
+    """
+    Make the images that tests are going to ask for, one after the other, the most wanted first. One worker does so.
+    """
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        return
+    modules = {item.path.stem for item in items}
+    for name in dict.fromkeys(name for module, names in sorted(NEEDED.items()) if module in modules for name in names):
+        if enough.is_set():
+            return
+        # A test that needs it fails or is skipped, and says why.
+        with contextlib.suppress(pytest.fail.Exception, pytest.skip.Exception):
+            stand_ins.make(engine, name)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -54,21 +88,9 @@ def images(engine: Engine, projects: Projects, tmp_path_factory: pytest.TempPath
     """
     Gives the image of a variant, built once by its own Dockerfile.
     """
-    found: dict[str, Image] = {}
-
-    def build(variant: Variant) -> Image:
-        if variant.id not in found:
-            project = projects.render(variant).sync()
-            copy = built.prepare(project, tmp_path_factory.mktemp("image") / "work")
-            if variant == built.MINIMAL:
-                # A service that has not been locked yet.
-                (copy / "uv.lock").unlink()
-            tag = f"image-{variant.id}"
-            engine.build(copy, tag, VERSION="1.2.3")
-            found[variant.id] = Image(engine, copy, tag)
-        return found[variant.id]
-
-    return build
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "images"
+    return functools.cache(lambda variant: built.build(engine, projects, variant, folder))
 
 
 @pytest.fixture(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ import httpx2
 
 from tests.support.containers.container import Container
 from tests.support.containers.engine import Engine
+from tests.support.containers.index import Index
+from tests.support.locks import locked
 from tests.support.processes import wait_until
 from tests.support.project import Project
+from tests.support.projects import Projects
 from tests.support.variants import Variant, named, of
 
 DEFAULT = named("default")
@@ -58,6 +62,8 @@ class Image:
     engine: Engine
     project: Project
     tag: str
+    #: Where its packages come from, unless that is where everybody's do.
+    index: Index | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -90,6 +96,32 @@ def prepare(project: Project, folder: Path) -> Project:
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)
     return copy
+
+
+def build(engine: Engine, projects: Projects, variant: Variant, folder: Path) -> Image:
+    """
+    The image of a variant, built by its own Dockerfile. Once, also when several workers ask for it: the folder is theirs.
+    """
+    place, tag = folder / variant.id, f"image-{variant.id}"
+    with locked(folder / f"{variant.id}.guard"):
+        stamp = place / "built"
+        # Of this engine: what another one had is gone.
+        is_built = stamp.exists() and stamp.read_text() == str(engine.daemon.pid)
+        if not is_built:
+            shutil.rmtree(place, ignore_errors=True)
+            prepare(projects.render(variant).sync(), place / "work")
+        project = Project(place / "work", variant)
+        index = Index(engine, place / "index", SECRET) if variant == MINIMAL else None
+        if not is_built:
+            if index:
+                # A service that has not been locked yet, from a private index. Not from the cache, which would ask nobody.
+                (project / "uv.lock").unlink()
+                with index:
+                    engine.build(project, tag, "--no-cache", *index.options.values(), VERSION="1.2.3")
+            else:
+                engine.build(project, tag, VERSION="1.2.3")
+            stamp.write_text(str(engine.daemon.pid))
+    return Image(engine, project, tag, index)
 
 
 @contextlib.contextmanager

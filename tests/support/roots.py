@@ -72,6 +72,27 @@ def _key(suite: str) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
 
+def smallest(suite: str) -> Path:
+    """
+    What every Debian has, as a tar: what roots and images are made from.
+    """
+    path = CACHE / "roots" / f"{suite}.tar"
+    with locked(path.with_suffix(".guard")):
+        if not path.exists():
+            folder, unfinished = path.with_suffix(".bootstrap"), path.with_suffix(".partial")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            log = path.with_suffix(".log")
+            log.unlink(missing_ok=True)
+            _run(log, "debootstrap", "--variant=minbase", suite, str(folder), MIRROR)
+            for archive in (folder / "var/cache/apt/archives").glob("*.deb"):
+                archive.unlink()
+            _run(log, "tar", "--numeric-owner", "--directory", str(folder), "--create", "--file", str(unfinished), ".")
+            shutil.rmtree(folder)
+            unfinished.rename(path)
+    return path
+
+
 def _make(suite: str, folder: Path) -> None:
     """
     Make one, first version: the base by debootstrap, the rest by apt, which knows about alternatives.
@@ -81,7 +102,8 @@ def _make(suite: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
-    _run(log, "debootstrap", "--variant=minbase", suite, str(unfinished), MIRROR)
+    unfinished.mkdir()
+    _run(log, "tar", "--numeric-owner", "--directory", str(unfinished), "--extract", "--file", str(smallest(suite)))
     # Nothing starts in a folder that is not a running machine.
     policy = unfinished / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")

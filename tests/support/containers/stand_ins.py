@@ -43,7 +43,7 @@ class Recipe:
 
     folder: str
     arguments: tuple[tuple[str, str], ...] = ()
-    below: tuple[str, ...] = ("debian",)
+    below: tuple[str, ...] = ("debian", "lists")
     binary: str = ""
 
     @property
@@ -55,15 +55,18 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
+    # What apt knows: fetched once, and looked at while the others are made.
+    "lists": Recipe("lists", below=("bare",)),
+    "debian": Recipe("debian", below=("bare", "lists")),
     **{f"python-{v}": Recipe("python", (("PYTHON", v), ("SUITE", suite))) for v, suite in PYTHONS.items()},
     "postgres": Recipe("postgres"),
-    "nginx": Recipe("nginx"),
-    "alpine": Recipe("alpine"),
+    "nginx": Recipe("nginx", below=("debian",)),
+    "alpine": Recipe("alpine", below=("debian",)),
     "caddy": Recipe("caddy", below=("debian", "alpine"), binary="caddy"),
     "traefik": Recipe("traefik", below=("alpine",), binary="traefik"),
 }
 #: What the Dockerfiles call that on which they stand.
-_BELOW = {"debian": "BASE", "alpine": "ALPINE"}
+_BELOW = {"bare": "BARE", "lists": "LISTS", "debian": "BASE", "alpine": "ALPINE"}
 
 
 def recipe(name: str) -> str:
@@ -86,8 +89,8 @@ def tag(name: str) -> str:
     """
     Where an image is kept: it names all that has gone into it.
     """
-    if name == "debian":
-        return f"steadfast/debian:{base.key()}"
+    if name == "bare":
+        return f"steadfast/bare:{base.key()}"
     made = RECIPES[name]
     parts: list[str | bytes] = [MIRROR, str(made.arguments), *(tag(below) for below in made.below)]
     parts += [path.read_bytes() for path in sorted((IMAGES / made.folder).iterdir())]
@@ -101,7 +104,7 @@ def current() -> set[str]:
     """
     Those worth keeping.
     """
-    return {tag(name) for name in ("debian", *RECIPES)}
+    return {tag(name) for name in ("bare", *RECIPES)}
 
 
 def provide(engine: Engine, names: Iterable[str]) -> dict[str, str]:
@@ -112,31 +115,35 @@ def provide(engine: Engine, names: Iterable[str]) -> dict[str, str]:
     recipes = set(wanted.values())
     if lacking := sorted(filter(None, (RECIPES[name].lacks() for name in recipes))):
         pytest.skip(f"{', '.join(lacking)} missing: no stand-in can be made")
-    below = {name for one in recipes for name in RECIPES[one].below}
-    # From the bottom up: each stage needs the one before.
-    for stage in ({"debian"} & below | ({"debian"} if below else set()), below - {"debian"}, recipes):
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: _make(engine, name), sorted(stage)))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: make(engine, name), sorted(recipes)))
     for name, made in wanted.items():
         engine.docker("tag", tag(made), name)
     return wanted
 
 
-def _make(engine: Engine, name: str) -> None:
+def make(engine: Engine, name: str) -> None:
     """
-    Make one, if it is not there.
+    Make one, if it is not there, after those on which it stands.
     """
+    if engine.docker("image", "inspect", tag(name), check=False).returncode == 0:
+        return
+    below = RECIPES[name].below if name in RECIPES else ()
+    for one in below:
+        make(engine, one)
     with locked(engine.daemon.place / f"image-{name}"):
         if engine.docker("image", "inspect", tag(name), check=False).returncode == 0:
             return
-        if name == "debian":
+        if name == "bare":
             engine.docker("import", '--change=CMD ["bash"]', base.archive(), tag(name))
             return
         made = RECIPES[name]
-        arguments = {"MIRROR": MIRROR, **{_BELOW[below]: tag(below) for below in made.below}, **dict(made.arguments)}
+        arguments = {"MIRROR": MIRROR, **{_BELOW[one]: tag(one) for one in below}, **dict(made.arguments)}
         proxies = {key: value for key, value in os.environ.items() if key.lower() in {"http_proxy", "https_proxy"}}
         with tempfile.TemporaryDirectory(prefix="image-") as folder:
             shutil.copytree(IMAGES / made.folder, folder, dirs_exist_ok=True)
+            if name == "debian":
+                shutil.copy(base.certificates(), Path(folder) / "certificates")
             if made.binary:
                 shutil.copy(made.program, folder)
             words = [f"--build-arg={key}={value}" for key, value in {**proxies, **arguments}.items()]
