@@ -23,7 +23,7 @@ _REQUEST = b"GET /ready HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
 def connect(environ: Environment) -> socket.socket:
-    """Connect to the first address of BIND; one that means every interface is asked on loopback."""
+    """Connect to the first address of BIND; where that is every interface, on loopback."""
     address = listener.bind(environ)[0]
     if address.startswith("fd://"):
         raise OSError(f"BIND={address} cannot be connected to")
@@ -33,7 +33,9 @@ def connect(environ: Environment) -> socket.socket:
         connection.connect(address.removeprefix("unix:"))
         return connection
     host, _, port = address.rpartition(":")
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))
+    # `[::]` serves IPv4 too, and a container may have nothing else; `localhost` tries both.
+    loopback = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "localhost"}
+    host = loopback.get(host, host.strip("[]"))
     return socket.create_connection((host, int(port)), PATIENCE_SECONDS)
 
 

@@ -185,12 +185,16 @@ def test_prepare_makes_what_is_missing_and_touches_nothing_else(
     secrets = project / "deploy/compose/secrets"
     project.run("sh", "deploy/compose/prepare")
     first = {path.name: path.read_text() for path in secrets.iterdir()}
-    assert set(first) == {"DATABASE_URL", "POSTGRES_PASSWORD"}
+    assert set(first) == {".gitignore", "DATABASE_URL", "POSTGRES_PASSWORD"}
     assert secrets.stat().st_mode & 0o777 == 0o700
     assert f":{first['POSTGRES_PASSWORD']}@postgres:5432/" in first["DATABASE_URL"]
     assert len(first["POSTGRES_PASSWORD"]) >= 32
     project.run("sh", "deploy/compose/prepare")
     assert {path.name: path.read_text() for path in secrets.iterdir()} == first
+    # An update that turns the option off takes the files around them along.
+    (project / "deploy/compose/.gitignore").unlink()
+    project.run("git", "init", "-q")
+    project.run("git", "check-ignore", *(f"deploy/compose/secrets/{name}" for name in first))
     (secrets / "DATABASE_URL").write_text("mine")
     project.run("sh", "deploy/compose/prepare")
     assert (secrets / "DATABASE_URL").read_text() == "mine"
