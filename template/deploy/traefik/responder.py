@@ -2,8 +2,8 @@
 What Traefik has no words and no files for: bodies of its own errors, and `/static/`.
 
 Traefik asks here, on loopback, when it has to refuse a request itself (`/problem/<status>`), and
-sends the requests for static files here. Standard library only: no release has to be installed for
-an error to be explained.
+sends the requests for static files here. Standard library only: the service itself need not be
+there for an error to be explained.
 
     responder.py PORT DIRECTORY               on loopback
     responder.py 0.0.0.0:PORT DIRECTORY       where it is a container of its own
