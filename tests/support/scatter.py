@@ -57,7 +57,7 @@ EXCEPTIONS = {
     ("app_rate", "deploy/compose/caddy/README.md.jinja"): "who counts, where this proxy cannot",
     ("python_version", "compose.yaml.jinja"): "a helper runs on the image's own base, which is there already",
     ("domain", "docs/kubernetes.md.jinja"): "the walk-through names the hosts",
-    ("targets", ".github/dependabot.yml.jinja"): "images that compose names are kept up to date where there are some",
+    ("proxy", ".github/dependabot.yml.jinja"): "images that compose names are kept up to date where there are some",
     ("targets", "features/container.yml"): "each target has a document of its own",
     ("targets", "features/kubernetes.yml"): "each target has a document of its own",
     ("proxy", "docs/limits.md.jinja"): "a number is changed where it is kept, which differs from proxy to proxy",
