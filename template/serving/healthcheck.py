@@ -8,6 +8,7 @@ with the reason for anything else; the container engine shows what was said.
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from serving import listener
 from serving.environment import Environment
@@ -33,9 +34,11 @@ def connect(environ: Environment) -> socket.socket:
         connection.connect(address.removeprefix("unix:"))
         return connection
     host, _, port = address.rpartition(":")
-    # `[::]` serves IPv4 too, and a container may have nothing else; `localhost` tries both.
-    loopback = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "localhost"}
-    host = loopback.get(host, host.strip("[]"))
+    if host == "[::]":
+        # It serves IPv4 too, and a container may have nothing else.
+        with suppress(OSError):
+            return socket.create_connection(("::1", int(port)), PATIENCE_SECONDS)
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "[::]") else host.strip("[]")
     return socket.create_connection((host, int(port)), PATIENCE_SECONDS)
 
 

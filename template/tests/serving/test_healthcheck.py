@@ -42,7 +42,7 @@ def answering(listener: socket.socket, answer: bytes = OK) -> Iterator[None]:
             connection.sendall(answer)
 
     with listener:
-        thread = threading.Thread(target=answer_once)
+        thread = threading.Thread(target=answer_once, daemon=True)
         thread.start()
         yield
         thread.join(PATIENCE)
@@ -75,7 +75,7 @@ def test_a_server_that_stops_is_unhealthy(serve: Serve) -> None:
     assert said.startswith("no answer: ")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "", "127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "127.0.0.1", "localhost", "[::]"])
 def test_the_address_is_that_of_the_server(host: str) -> None:
     """Every interface is asked on loopback, and of several addresses the first."""
     listener = socket.create_server(("127.0.0.1", 0))
