@@ -17,9 +17,11 @@ def make(name: str) -> None:
     Make the groups of a name; what an earlier test run has left in them ends.
     """
     remove(name)
-    for place in _hierarchies():
-        with contextlib.suppress(OSError):
-            (place / name).mkdir()
+    for place, options in _hierarchies().items():
+        # A cpuset wants to be furnished before it takes processes: who needs one does that.
+        if "cpuset" not in options:
+            with contextlib.suppress(OSError):
+                (place / name).mkdir()
 
 
 def remove(name: str) -> None:
@@ -37,16 +39,16 @@ def remove(name: str) -> None:
                 folder.rmdir()
 
 
-def _hierarchies() -> list[Path]:
+def _hierarchies() -> dict[Path, list[str]]:
     """
-    The roots of those that take processes without further ado: a cpuset wants to be furnished first.
+    The root of each that is mounted, with the options of its mount.
     """
     lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    return [
-        Path(place)
+    return {
+        Path(place): options.split(",")
         for _, place, kind, options, *_ in lines
-        if place.startswith("/sys/fs/cgroup") and kind in {"cgroup", "cgroup2"} and "cpuset" not in options.split(",")
-    ]
+        if place.startswith("/sys/fs/cgroup") and kind in {"cgroup", "cgroup2"}
+    }
 
 
 def _members(folder: Path) -> list[int]:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tests.support import processes
+from tests.support import control_groups, processes
 
 T = TypeVar("T")
 
@@ -68,13 +68,13 @@ def main(name: str, place: Path, data: Path) -> None:
     alive = os.open(place / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)
     with (place / "users").open("r+") as users:
-        clear(name)
+        control_groups.remove(name)
         (place / "docker.sock").unlink(missing_ok=True)
         data.mkdir(parents=True, exist_ok=True)
         settings = place / "daemon.json"
         settings.write_text(json.dumps(_SETTINGS))
         with contextlib.ExitStack() as closing:
-            closing.callback(clear, name)
+            closing.callback(control_groups.remove, name)
             try:
                 start(name, place, data / "data", settings, closing)
             except BaseException:
@@ -124,21 +124,6 @@ def end(engine: subprocess.Popen[bytes], place: Path) -> None:
     engine.wait(10)
     for leftover in ("pid", "docker.sock"):
         (place / leftover).unlink(missing_ok=True)
-
-
-def clear(name: str) -> None:
-    """
-    Remove the control groups of an engine that has ended: in every hierarchy there is, those below first.
-    """
-    roots = (Path("/sys/fs/cgroup") / name, *Path("/sys/fs/cgroup").glob(f"*/{name}"))
-    for path, _, _ in (entry for root in roots for entry in os.walk(root, topdown=False)):
-        deadline = time.monotonic() + 5
-        while os.path.isdir(path) and time.monotonic() < deadline:
-            try:
-                os.rmdir(path)
-            except OSError:
-                # Its last process is not quite gone; or an engine was killed with its keeper a moment ago.
-                time.sleep(0.05)
 
 
 def _answers(path: Path) -> bool:

@@ -222,7 +222,7 @@ class Node:
             self.folder.mkdir(mode=0o700)
             closing.callback(shutil.rmtree, self.folder)
             _make_groups()
-            closing.callback(_remove_groups)
+            closing.callback(control_groups.remove, GROUP)
             self._start()
             closing.callback(self._end)
             self._configure()
@@ -406,20 +406,7 @@ def _cpusets() -> list[Path]:
 def _make_groups() -> None:
     control_groups.make(GROUP)
     for hierarchy in _cpusets():
-        _remove(hierarchy / GROUP)
         (hierarchy / GROUP).mkdir()
         for name in ("cpuset.cpus", "cpuset.mems"):
             (hierarchy / GROUP / name).write_text((hierarchy / name).read_text())
         (hierarchy / GROUP / "cgroup.clone_children").write_text("1")
-
-
-def _remove_groups() -> None:
-    # First the groups that end what is in them; then these are empty.
-    control_groups.remove(GROUP)
-    for hierarchy in _cpusets():
-        _remove(hierarchy / GROUP)
-
-
-def _remove(group: Path) -> None:
-    for path, _, _ in os.walk(group, topdown=False):
-        Path(path).rmdir()
