@@ -1,6 +1,10 @@
 """A board in shared memory: workers write that they serve, the master that it stops."""
 
+import fcntl
 import mmap
+import os
+import sys
+import tempfile
 
 # The module is imported by the master before it forks, so this memory is the same for all. One byte
 # is written by one process only, and reading a byte cannot tear: no lock is needed.
@@ -8,6 +12,12 @@ _SLOTS = 4093
 _SERVED, _STOPPING, _EXPLAINED = 0, 1, 2
 _FIRST_SLOT = 3
 _board = mmap.mmap(-1, _FIRST_SLOT + _SLOTS)
+
+# A file without a name, to lock: what it takes to look at others' bytes and write one's own in a
+# single step. The kernel takes such a lock back from a process that dies with it.
+_turn = (
+    os.memfd_create("turn") if sys.platform == "linux" else tempfile.TemporaryFile()  # noqa: SIM115
+)
 
 
 def _slot(age: int) -> int:
@@ -24,6 +34,26 @@ def enter(age: int) -> None:
 def leave(age: int) -> None:
     """Write down that it does not any more; for one that never did this is no change."""
     _board[_slot(age)] = 0
+
+
+def leave_in_turn(age: int, wanted: int) -> bool:
+    """
+    Write down that it does not any more, if `wanted` workers serve; false is "not now".
+
+    Two that ask at once must not both find the other one there, and leave.
+    """
+    try:
+        fcntl.lockf(_turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        # It is somebody else's turn.
+        return False
+    try:
+        if serving() < wanted:
+            return False
+        leave(age)
+        return True
+    finally:
+        fcntl.lockf(_turn, fcntl.LOCK_UN)
 
 
 def serving() -> int:

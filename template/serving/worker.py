@@ -156,7 +156,4 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         Under an even load they would all reach their number at about the same time, and clients
         would wait until the first replacement has started.
         """
-        if board.serving() < self.cfg.workers:
-            return False
-        board.leave(self.age)
-        return True
+        return board.leave_in_turn(self.age, self.cfg.workers)
