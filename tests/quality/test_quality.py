@@ -5,6 +5,7 @@ A rendered project passes its own checks, in its own environment, as locked and 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,21 +26,41 @@ UNREAD = (
     *("deploy/compose/", "deploy/kubernetes/", "deploy/nginx/", "renovate.json", "scripts/compose.mk"),
     *("scripts/kubernetes", "scripts/smoke_image_compose.sh"),
 )
-#: The serving layer's own tests boot servers for a minute and know neither the example nor the database.
-QUICK = ("scripts/test", "-q", "--ignore=tests/serving")
+#: The serving layer: whoever boots a server in its tests reads this, and neither the example nor the database.
+SERVING = ("gunicorn.conf.py", "serving/", "tests/serving/")
 
 
-def has_twin(projects: Projects, variant: Variant) -> bool:
+def has_twin(projects: Projects, variant: Variant, *, reads: Callable[[str], bool]) -> bool:
     """
-    Whether an earlier variant renders the same but for files that are not read here: then that one is tested.
+    Whether an earlier variant renders the same, as far as its files are read: then that one is tested.
     """
 
     def code(of: Variant) -> dict[str, bytes]:
         project = projects.render(of)
-        return {name: (project / name).read_bytes() for name in project.tree() if not name.startswith(UNREAD)}
+        return {name: (project / name).read_bytes() for name in project.tree() if reads(name)}
 
     earlier = each_value()[: each_value().index(variant)]
     return any(code(other) == code(variant) for other in earlier)
+
+
+def is_read(name: str) -> bool:
+    """
+    Whether the checks of a project look at one of its files.
+    """
+    return not name.startswith(UNREAD)
+
+
+def suite(project: Project, *, booting: bool) -> list[str]:
+    """
+    The command for its tests; those of the serving layer that boot servers, for most of a minute, where they are wanted.
+    """
+    booting_ones = [
+        name
+        for name in project.tree()
+        if name.startswith("tests/serving/test_") and "serve: Serve" in project.read(name)
+    ]
+    assert booting_ones
+    return ["scripts/test", "-q", *([] if booting else [f"--ignore={name}" for name in booting_ones])]
 
 
 @variants(each_value)
@@ -47,7 +68,7 @@ def test_lint(projects: Projects, variant: Variant) -> None:
     """
     Style, format and strict types are clean.
     """
-    if has_twin(projects, variant):
+    if has_twin(projects, variant, reads=is_read):
         return
     projects.render(variant).sync().run("scripts/lint")
 
@@ -57,9 +78,11 @@ def test_suite(projects: Projects, variant: Variant) -> None:
     """
     Its own tests pass on the embedded database, and warn of nothing.
     """
-    if has_twin(projects, variant):
+    if has_twin(projects, variant, reads=is_read):
         return
-    projects.render(variant).sync().run("scripts/test", "-q")
+    project = projects.render(variant).sync()
+    serving_has_twin = has_twin(projects, variant, reads=lambda name: name.startswith(SERVING))
+    project.run(*suite(project, booting=not serving_has_twin))
 
 
 @pytest.mark.xdist_group("default")
@@ -70,7 +93,7 @@ def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workpl
     project = projects.render(named("default")).sync().copy(workplace)
     database = {"DATABASE_URL": postgres.create_database()}
     project.run("make", "migrate", env=database)
-    project.run(*QUICK, env=database)
+    project.run(*suite(project, booting=False), env=database)
 
 
 @pytest.mark.xdist_group("newest")
@@ -99,7 +122,7 @@ def test_example_can_be_dropped(projects: Projects, workplace: Path, variant: Va
     assert not [path for path in left if re.search(r"\b(items|quotes|drop)\b|drop_", path)]
     assert not [path for path in left if "drop-example" in project.read(path)]
     project.run("scripts/lint")
-    project.run(*QUICK)
+    project.run(*suite(project, booting=False))
 
 
 @pytest.mark.xdist_group("default")
