@@ -35,7 +35,10 @@ class Migrated:
     async def require(self, database: Database) -> None:
         """Ask the database something; raises NotMigrated, or what the database raises."""
         if self._known:
-            await _ask(database, "SELECT 1")
+            # Slow queries of its own must not take a service out of the load balancing, and all
+            # others of its kind with it.
+            if not database.is_busy():
+                await _ask(database, "SELECT 1")
             return
         try:
             version = await _ask(database, "SELECT version_num FROM alembic_version LIMIT 1")
@@ -57,11 +60,6 @@ class Migrated:
 
 
 async def _ask(database: Database, statement: str) -> Any:
-    """
-    Run one query.
-
-    Through the pool, on purpose: where no connection gets free within the deadline of the check,
-    requests do not get one either.
-    """
+    """Run one query, through the pool, as requests do."""
     async with database.session(read_only=True) as session:
         return await session.scalar(text(statement))

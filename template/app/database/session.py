@@ -1,12 +1,14 @@
 """Sessions: one per request, committed before the response is sent."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends
+from sqlalchemy import QueuePool, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
 
@@ -19,6 +21,9 @@ logger = structlog.stdlib.get_logger(__name__)
 # Methods that change nothing (RFC 9110). WebSockets have none, and may write.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
+# How long an answer of the database is a sign that it lives.
+ALIVE_SECONDS = 2.0
+
 
 class Database:
     """The open database of this process; `request.state.database`."""
@@ -28,6 +33,19 @@ class Database:
         self.settings = settings
         self.engine = open_engine(settings)
         self._reading = self.engine.execution_options(**{READ_ONLY: True})
+        self._answered = float("-inf")
+        event.listen(self.engine.sync_engine, "checkin", self._note)
+
+    def is_busy(self) -> bool:
+        """
+        Tell whether all connections are in use, and came back with an answer a moment ago.
+
+        Who waits for one then waits for the others, and the wait says nothing about the database.
+        """
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        is_full = pool.checkedout() >= self.settings.connections
+        return is_full and time.monotonic() - self._answered < ALIVE_SECONDS
 
     @asynccontextmanager
     async def session(self, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:
@@ -48,6 +66,11 @@ class Database:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             yield session
             await session.commit()
+
+    def _note(self, connection: Any, record: Any) -> None:
+        # One that was given up comes back as None; any other has just ended its transaction.
+        if connection is not None:
+            self._answered = time.monotonic()
 
     async def close(self) -> None:
         """Close the pool, in at most the time a statement may take."""

@@ -1,0 +1,80 @@
+"""A pool in which everything is in use: is it the database, or are there many requests?"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from app.database import session
+from app.database.migrated import Migrated
+from app.database.session import Database
+from app.database.settings import PROJECT, DatabaseSettings
+from app.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Keep the pool small."""
+    url = SecretStr(settings.database.effective_url)
+    return replace(
+        settings, database=DatabaseSettings(url=url, pool_size=1, max_overflow=1, seconds=5)
+    )
+
+
+async def is_ready(database: Database, migrated: Migrated) -> bool:
+    """Ask as `/ready` does, with little patience."""
+    try:
+        async with asyncio.timeout(0.3):
+            await migrated.require(database)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_many_requests_are_no_outage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While answers come in, a check does not queue; when none does, it is told to wait."""
+    migrated = await asyncio.to_thread(Migrated, PROJECT / "migrations" / "versions")
+    assert await is_ready(database, migrated)
+    assert not database.is_busy()
+    async with AsyncExitStack() as stack:
+        for _ in range(database.settings.connections):
+            busy = await stack.enter_async_context(database.session(read_only=True))
+            await busy.execute(text("SELECT 1"))
+        assert database.is_busy()
+        assert await is_ready(database, migrated)
+        monkeypatch.setattr(session, "ALIVE_SECONDS", 0.0)
+        assert not database.is_busy()
+        assert not await is_ready(database, migrated)
+    assert not database.is_busy()
+    assert await is_ready(database, migrated)
+
+
+async def test_what_is_given_up_is_no_answer(database: Database) -> None:
+    """A connection that is thrown away says nothing of the database."""
+    async with AsyncExitStack() as stack:
+        for _ in range(database.settings.connections):
+            connection = await stack.enter_async_context(database.engine.connect())
+        await connection.invalidate()
+        await connection.close()
+        await stack.enter_async_context(database.engine.connect())
+        assert not database.is_busy()
+
+
+async def test_a_database_that_was_never_migrated_is_not_ready(database: Database) -> None:
+    """Being busy excuses from a question only who has had the answer to that one before."""
+    migrated = await asyncio.to_thread(Migrated, PROJECT / "migrations" / "versions")
+    async with database.session(read_only=True) as idle:
+        await idle.execute(text("SELECT 1"))
+    async with AsyncExitStack() as stack:
+        for _ in range(database.settings.connections):
+            busy = await stack.enter_async_context(database.session(read_only=True))
+            await busy.execute(text("SELECT 1"))
+        assert database.is_busy()
+        assert not await is_ready(database, migrated)
