@@ -5,4 +5,4 @@ kubernetes-deploy: ## Bring a version to Kubernetes: make kubernetes-deploy OVER
 	@scripts/kubernetes-deploy "$$OVERLAY" "$$IMAGE"
 
 kubernetes-rollback: ## Go back to the version before: make kubernetes-rollback OVERLAY=staging
-	@scripts/kubernetes-rollback "$$OVERLAY"
+	@scripts/kubernetes-rollback "$$OVERLAY" $${REVISION:+"$$REVISION"}

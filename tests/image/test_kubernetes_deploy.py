@@ -47,7 +47,9 @@ match words:
                 # As of a real one: the pod runs for a while before the Job has a condition.
                 jobs.setdefault(name, ["", "", outcome])
         (here / "jobs.json").write_text(json.dumps(jobs))
-    case ["get", "job", name, *_]:
+    case ["get", "job", name, *options]:
+        if name not in jobs and "--ignore-not-found" not in options:
+            sys.exit(f"no job {{name}}")
         states = jobs.get(name, [""])
         print(states[0] if len(states) == 1 else states.pop(0))
         (here / "jobs.json").write_text(json.dumps(jobs))
@@ -60,8 +62,10 @@ match words:
         sys.exit((here / "stuck").exists())
     case ["rollout", "undo", *_]:
         pass
-    case ["get", "deployment", *_]:
-        print("registry.your-company.com:5000/shop/api:1.3.0")
+    case ["get", "pods", *_]:
+        print((here / "waiting").read_text() if (here / "waiting").exists() else "")
+    case ["get", "replicasets", *_]:
+        print((here / "replicasets").read_text())
     case _:
         sys.exit(f"not played: {{words}}")
 """
@@ -76,10 +80,10 @@ class Cluster:
     project: Project
     folder: Path
 
-    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.project / f"scripts/{script}", *words],
-            env={**os.environ, "PATH": f"{self.folder}:/usr/bin:/bin"},
+            env={**os.environ, "STUCK_SECONDS": "2", **env, "PATH": f"{self.folder}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=60,
@@ -182,7 +186,7 @@ def test_a_cluster_that_does_not_answer_ends_it(projects: Projects, workplace: P
     Whether the migration has succeeded cannot be known, so nothing is rolled out.
     """
     here = cluster(projects, workplace)
-    text = (here.folder / "kubectl").read_text().replace('case ["get", "job", name, *_]:', 'case ["get", "nothing"]:')
+    text = (here.folder / "kubectl").read_text().replace('case ["get", "job", name, *', 'case ["get", "nothing", *')
     (here.folder / "kubectl").write_text(text)
     done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
     assert done.returncode != 0
@@ -200,10 +204,111 @@ def test_a_rollout_that_does_not_get_ready(projects: Projects, workplace: Path) 
     assert "make kubernetes-rollback OVERLAY=staging" in done.stderr
     (here.folder / "stuck").unlink()
     assert here.steps == [BEFORE, APPLY, STATUS]
+    (here.folder / "replicasets").write_text(HISTORY.format(second=1, tenth=""))
     done = here.run("kubernetes-rollback", "staging")
-    assert done.returncode == 0
-    assert here.steps == ["rollout undo deployment/my-service", STATUS]
-    assert "shop/api:1.3.0 runs in my-service-staging" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert here.steps == ["rollout undo deployment/my-service --to-revision=9", STATUS]
+    assert "back to revision 9, shop/api:1.3.0, in my-service-staging\n" in done.stdout
+    assert "still names registry.your-company.com/my-service:1.4.0" in done.stdout
+
+
+# Of a cluster: in no order, and nothing where no pod is ready.
+HISTORY = """\
+9 shop/api:1.3.0 {second}
+11 registry.your-company.com/my-service:1.4.0 {tenth}
+2 shop/api:1.2.0
+10 shop/api:1.3.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("history", "words", "revision"),
+    [
+        (HISTORY.format(second=3, tenth=""), (), "9"),
+        (HISTORY.format(second="", tenth="3"), (), "10"),
+        (HISTORY.format(second="1", tenth="2"), (), "9"),
+        (HISTORY.format(second="1", tenth="2"), ("2",), "2"),
+    ],
+    ids=["newest-never-ready", "newest-serves", "half-way", "typed"],
+)
+def test_the_way_back(projects: Projects, workplace: Path, history: str, words: tuple[str, ...], revision: str) -> None:
+    """
+    It leads to what serves while the newest does not get ready, past others that never did; else to the one before.
+    """
+    here = cluster(projects, workplace)
+    (here.folder / "replicasets").write_text(history)
+    assert here.run("kubernetes-rollback", "staging", *words).returncode == 0
+    assert here.steps == [f"rollout undo deployment/my-service --to-revision={revision}", STATUS]
+
+
+@pytest.mark.parametrize(
+    ("history", "words", "said"),
+    [
+        ("", (), "there is nothing before what runs"),
+        ("1 shop/api:1.2.0 3\n", (), "there is nothing before what runs"),
+        (HISTORY, ("7",), "there is no revision 7"),
+    ],
+    ids=["none", "one", "unknown"],
+)
+def test_there_is_no_way_back(
+    projects: Projects, workplace: Path, history: str, words: tuple[str, ...], said: str
+) -> None:
+    """
+    It says so and does nothing.
+    """
+    here = cluster(projects, workplace)
+    (here.folder / "replicasets").write_text(history)
+    done = here.run("kubernetes-rollback", "staging", *words)
+    assert (done.returncode, here.steps) == (1, [])
+    assert said in done.stderr
+
+
+def test_a_migration_that_cannot_start(projects: Projects, workplace: Path) -> None:
+    """
+    An image that is not there ends the deploy after a minute, by name, not when the Job's own time is over.
+    """
+    here = cluster(projects, workplace)
+    here.outcome("")
+    (here.folder / "waiting").write_text("ImagePullBackOff")
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode == 1
+    assert done.stdout.count("its pod waits: ImagePullBackOff") == 1
+    assert "Job my-service-migrate-1.4.0 cannot start: ImagePullBackOff. Nothing was rolled out." in done.stderr
+    assert here.steps == [BEFORE]
+
+
+def test_a_migration_that_somebody_removes(projects: Projects, workplace: Path) -> None:
+    """
+    Whoever waits for it hears of that, and nothing is rolled out.
+    """
+    here = cluster(projects, workplace)
+    text = (here.folder / "kubectl").read_text()
+    (here.folder / "kubectl").write_text(text.replace('jobs.setdefault(name, ["", "", outcome])', "pass"))
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode == 1
+    assert "The cluster does not say how job my-service-migrate-1.4.0 is" in done.stderr
+    assert here.steps == [BEFORE]
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "said"),
+    [
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, 0, "in the cluster of this pod"),
+        ({"KUBERNETES_SERVICE_HOST": ""}, 1, "it does not know which cluster"),
+    ],
+    ids=["in-a-pod", "nowhere"],
+)
+def test_without_a_context(projects: Projects, workplace: Path, env: dict[str, str], code: int, said: str) -> None:
+    """
+    In a pod kubectl knows its cluster all the same; elsewhere nothing is written.
+    """
+    here = cluster(projects, workplace)
+    text = (here.folder / "kubectl").read_text()
+    (here.folder / "kubectl").write_text(text.replace('print("a-cluster")', 'sys.exit("error: no context")'))
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0", **env)
+    assert (done.returncode, bool(here.steps)) == (code, not code)
+    assert said in done.stdout + done.stderr
+    assert ("1.4.0" in str(here.built("staging"))) == (not code)
 
 
 def test_without_a_database_there_is_nothing_before(projects: Projects, workplace: Path) -> None:
