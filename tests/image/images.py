@@ -46,7 +46,7 @@ LYING_AROUND = (
 )
 
 #: As a platform starts it that gives every service a user of its own, whom nobody knows.
-SOMEBODY = "1234567:0"
+SOMEBODY = "54321:0"
 RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=256")
 
 #: Gives the image of a variant.

@@ -43,12 +43,12 @@ class Way:
     @property
     def variant(self) -> Variant:
         """
-        The default with another proxy. A slug of its own, since images are named after it; without a database past the proxy.
+        The default with another proxy. A slug of its own, since images are named after it; past the proxy with SQLite.
         """
         answers: dict[str, Any] = {"project_name": f"By {self.proxy}", "edge_rate": RATE, "app_rate": RATE}
         answers["app_rate" if self.proxy in {"nginx", "traefik"} else "edge_rate"] = "auto"
         if self.proxy == "none":
-            answers |= {"database": "none", "targets": ["container"]}
+            answers |= {"database": "sqlite", "targets": ["container"]}
         return variants.of(**answers, proxy=self.proxy)
 
     @property
@@ -99,6 +99,14 @@ http:// {{
 }}
 """
 
+# Prints what a statement finds in a file of SQLite, a word a line.
+ASK = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as connection:
+    for row in connection.execute(sys.argv[2]):
+        print(*row)
+"""
+
 
 class Stack:
     """
@@ -113,8 +121,8 @@ class Stack:
         return str(self.project.facts["project_slug"])
 
     @property
-    def has_database(self) -> bool:
-        return bool(self.project.facts["has_database"])
+    def has_postgresql(self) -> bool:
+        return bool(self.project.facts["has_postgresql"])
 
     @property
     def services(self) -> list[str]:
@@ -160,6 +168,24 @@ class Stack:
     def rollout(self, image: str, *, seconds: float = 90) -> subprocess.CompletedProcess[str]:
         return self.compose.script("sh", "deploy/compose/rollout", image, check=False, timeout=seconds)
 
+    @contextlib.contextmanager
+    def rolling(self, image: str) -> Iterator[subprocess.Popen[bytes]]:
+        """
+        Begin a rollout; at the end of the block it is killed, with all that it has started.
+        """
+        with subprocess.Popen(
+            ["sh", "deploy/compose/rollout", image],
+            cwd=self.project.path,
+            env=self.compose.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                processes.kill_group(process.pid)
+
     # Its state
 
     @property
@@ -188,7 +214,7 @@ class Stack:
         """
         facts = self.project.facts
         word = event.split()[0]
-        body = f'{{"name": "{word}-{{n}}"}}' if self.has_database else str(facts["example_body"])
+        body = f'{{"name": "{word}-{{n}}"}}'
         exchange = Exchange(facts["example_get"], facts["example_post"], body, host=DOMAIN)
         with self.reached() as (address, tls):
             with Load(address, exchange, kept=4, fresh=2, pause=0.02, tls=tls, patience=60) as load:
@@ -236,15 +262,17 @@ class Stack:
         What was confirmed is in the database.
         """
         assert tally.acknowledged
-        if self.has_database:
-            stored = self.query(f"SELECT name FROM items WHERE name LIKE '{word}-%'")
-            missing = {f"{word}-{number}" for number in tally.acknowledged} - set(stored)
-            assert not missing
+        stored = self.query(f"SELECT name FROM items WHERE name LIKE '{word}-%'")
+        missing = {f"{word}-{number}" for number in tally.acknowledged} - set(stored)
+        assert not missing
 
     def query(self, statement: str) -> list[str]:
         """
         Ask the database itself; the words of the answer.
         """
+        if not self.has_postgresql:
+            url = self.project.facts["example_database_url"]
+            return self.app.exec("python", "-c", ASK, url.removeprefix("sqlite:///"), statement).stdout.split()
         psql = ("psql", f"--username={self.slug}", "--no-align", "--tuples-only", "--command", statement)
         return self.compose.run("exec", "-T", "postgres", *psql).stdout.split()
 
@@ -258,6 +286,8 @@ def _answers(client: Client) -> bool:
 
 # Health is asked for more often than by default, so that the tests wait less.
 _QUICK = "healthcheck: {interval: 1s}"
+# So is the certificate looked at.
+_FOLLOW = {"nginx": ", environment: {CERTIFICATE_SECONDS: '1'}"}
 
 
 @contextlib.contextmanager
@@ -269,12 +299,12 @@ def standing(way: Way, engine: Engine, projects: Projects, folder: Path) -> Iter
     slug = str(project.facts["project_slug"])
     with engine.compose(project, slug, env=way.environment) as compose:
         stack = Stack(way, engine, compose, project)
-        if stack.has_database:
+        if stack.has_postgresql:
             compose.script("sh", "deploy/compose/prepare")
         engine.build(project, f"{slug}:current", VERSION="first")
         pinned = compose.run("config", "--images").stdout.split()
         engine.provide(*sorted({image for image in pinned if not image.startswith(f"{slug}:")}))
-        quick = [f"  {service}: {{{_QUICK}}}" for service in stack.services]
+        quick = [f"  {service}: {{{_QUICK}{_FOLLOW.get(service, '')}}}" for service in stack.services]
         (project / "compose.override.yaml").write_text("\n".join(["services:", *quick, ""]))
         compose.run("up", "--detach", "--wait", "--no-build")
         yield stack

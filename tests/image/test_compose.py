@@ -4,7 +4,10 @@ The compose file of a rendered project, brought up by a real Compose 2 on a real
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 from tests.edge.test_errors import is_problem
 from tests.image.stack import PROXIES, WAYS, Stack, Way, standing
 from tests.support.containers.engine import Engine
+from tests.support.containers.events import Events
 from tests.support.edges.edge import DOMAIN
 from tests.support.processes import wait_until
 from tests.support.projects import Projects
@@ -28,6 +32,8 @@ NEXT = """
 async def release() -> str:
     return "next"
 """
+#: Where certbot puts a certificate, below its own directory.
+LIVE = f"/live/{DOMAIN}"
 # gunicorn listens before it knows that no worker will ever start; again and again.
 BROKEN = '\n\nraise RuntimeError("this release cannot start")\n'
 FAILING = """
@@ -147,6 +153,67 @@ def test_maintenance(stack: Stack) -> None:
             assert stack.client().get("/health").status == 200
 
 
+@ways(PROXIES[:1])
+def test_nginx_takes_what_is_yours(stack: Stack) -> None:
+    """
+    By the command in its README; what is wrong with it is said, and does not stop what is served.
+    """
+    reload = "docker compose exec nginx sh /start/start reload"
+    assert reload in stack.project.read("deploy/compose/nginx/README.md")
+    words = ["exec", "-T", *reload.split()[3:]]
+    yours = stack.project / "deploy/compose/nginx/nginx.d/yours.conf"
+    yours.parent.mkdir()
+    try:
+        yours.write_text("location = /yours { return 204; }\n")
+        stack.compose.run(*words)
+        stack.wait_status(204, "/yours")
+        yours.write_text("location = /yours { return 204 }\n")
+        done = stack.compose.run(*words, check=False)
+        assert done.returncode
+        assert "yours.conf" in done.stderr + done.stdout
+        assert stack.client().get("/yours").status == 204
+    finally:
+        yours.unlink()
+        yours.parent.rmdir()
+    stack.compose.run(*words)
+    stack.wait_status(404, "/yours")
+
+
+@ways(PROXIES[:1])
+def test_a_certificate_of_your_own(stack: Stack, tmp_path: Path) -> None:
+    """
+    By the commands in nginx's README. Before the last one nginx cannot read the key, says so, and serves what it had.
+    """
+    readme = stack.project.read("deploy/compose/nginx/README.md").replace(
+        f"/live/{stack.project.facts['shown_domain']}", LIVE
+    )
+    block = next(block for block in re.findall(r"(?:^    .*\n)+", readme, re.M) if "cp privkey.pem" in block)
+    *copies, mend = (line.strip().replace(" exec ", " exec -T ") for line in block.splitlines())
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=yours -keyout privkey.pem -out fullchain.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    for file in tmp_path.iterdir():
+        file.chmod(0o600)
+        os.chown(file, 1000, 1000)
+
+    def served() -> str:
+        with stack.client().connect() as connection:
+            assert isinstance(connection, ssl.SSLSocket)
+            return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+
+    before, own = served(), (tmp_path / "fullchain.pem").read_text()
+    try:
+        for command in copies:
+            stack.compose.script(*command.replace(" cp ", f" cp {tmp_path}/").split())
+        logged = "has no key that nginx can read"
+        wait_until(lambda: logged in stack.compose.logs(), seconds=30, what="nginx says that it cannot read the key")
+        assert served() == before != own
+        stack.compose.script(*mend.split())
+        wait_until(lambda: served() == own, seconds=30, what="it is served")
+    finally:
+        stack.compose.run("exec", "-T", "nginx", "rm", "-r", f"/etc/letsencrypt{LIVE}")
+    wait_until(lambda: served() == before, seconds=30, what="the self-signed one is served again")
+
+
 # How it is held
 
 
@@ -165,7 +232,7 @@ def test_every_container_is_restricted(stack: Stack) -> None:
         assert not host["Privileged"]
         assert 0 < host["Memory"] <= 512 * 2**20, service
         assert 0 < host["NanoCpus"] <= 10**9, service
-        assert 0 < host["PidsLimit"] <= 256, service
+        assert 0 < host["PidsLimit"] <= (1024 if service == "app" else 256), service
         assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}, service
         assert host["RestartPolicy"]["Name"] == "unless-stopped", service
         assert not [bind for bind in host["Binds"] or [] if "docker.sock" in bind]
@@ -188,10 +255,10 @@ def test_only_the_edge_is_published(stack: Stack) -> None:
             {"8000/tcp"} if stack.way.is_plain else {"80/tcp", "443/tcp"} if service == edge else set()
         )
         networks = {name.removeprefix(f"{stack.slug}_") for name in about["NetworkSettings"]["Networks"]}
-        near = ({"data"} if stack.has_database else set()) | (set() if stack.way.is_plain else {"edge"})
+        near = ({"data"} if stack.has_postgresql else set()) | (set() if stack.way.is_plain else {"edge"})
         expected = {"postgres": {"data"}, "app": {"beyond"} | near}
         assert networks == expected.get(service, {"edge"}), service
-    if stack.has_database:
+    if stack.has_postgresql:
         internal = stack.engine.docker("network", "inspect", "--format={{.Internal}}", f"{stack.slug}_data").stdout
         assert internal.strip() == "true"
 
@@ -206,24 +273,64 @@ def test_another_image_and_back(stack: Stack, tmp_path: Path) -> None:
     """
     first, image = stack.image("current"), stack.build("next", tmp_path, {"app/main.py": NEXT})
     assert stack.client().get("/api/v1/release").status == 404
-    with stack.counted("rollout"):
+    # Somebody's, and none of the rollout's business.
+    task = stack.compose.run("run", "--detach", "--no-deps", "app", "sleep", "600").stdout.strip()
+    with stack.counted("rollout"), Events(stack.engine) as events:
         done = stack.rollout(image)
         assert done.returncode == 0, done.stderr
+        check_hidden_until_healthy(stack, events)
         labels = stack.app.inspect()["Config"]["Labels"]
         assert labels["org.opencontainers.image.version"] == "next"
         assert (stack.image("current"), stack.image("previous")) == (stack.image("next"), first)
         assert stack.user().get("/api/v1/release").json() == "next"
+    assert stack.engine.docker("inspect", "--format={{.State.Running}}", task).stdout == "true\n"
+    stack.engine.docker("rm", "--force", task)
     before = stack.identity()
     stack.compose.run("up", "--detach", "--wait", "--no-build")
     assert stack.identity() == before
     if stack.way.proxy in {"caddy", "traefik"}:
         # One script goes both ways; how a proxy follows has been seen above.
         return
+    # As from a registry that is away: what was pulled before is what there is.
+    elsewhere = f"127.0.0.1:9/{stack.slug}:first"
+    stack.engine.docker("tag", f"{stack.slug}:previous", elsewhere)
     with stack.counted("way back"):
-        done = stack.rollout(f"{stack.slug}:previous")
+        done = stack.rollout(elsewhere)
         assert done.returncode == 0, done.stderr
+    assert "it was not pulled: what has this name here is taken" in done.stderr
+    stack.engine.docker("rmi", elsewhere)
     assert (stack.image("current"), stack.image("previous")) == (first, stack.image("next"))
     assert len(stack.compose.containers("app")) == 1
+
+
+def check_hidden_until_healthy(stack: Stack, events: Events) -> None:
+    """
+    What serves now was healthy before the proxy could see it. Pooled connections would hide that it was not.
+    """
+    new, edge = stack.app.id, f"connect {stack.slug}_edge"
+    if stack.way.is_plain:
+        return
+    wait_until(lambda: edge in events.of(new), seconds=10, what="the engine has said that it is in the proxy's network")
+    happened = events.of(new)
+    assert happened.index("start") < happened.index("health_status: healthy") < happened.index(edge), happened
+
+
+@ways(PROXIES[:1])
+def test_a_rollout_that_is_killed(stack: Stack, tmp_path: Path) -> None:
+    """
+    By SIGKILL, in the middle: what served serves on, and the next one clears up, even one that fails.
+    """
+    image, before = stack.build("broken", tmp_path, {"app/main.py": BROKEN}), stack.identity()
+    tags = [stack.image("current"), stack.image("previous")]
+    with stack.counted("rollout killed"):
+        with stack.rolling(image) as process:
+            wait_until(lambda: len(stack.compose.containers("app")) == 2, seconds=60, what="there is a new container")
+            assert process.poll() is None
+        assert stack.image("current") == stack.image("broken")
+        done = stack.rollout(image)
+    assert done.returncode == 1, done.stderr
+    assert (stack.identity(), [stack.image("current"), stack.image("previous")]) == (before, tags)
+    assert len(stack.compose.run("ps", "--all", "--quiet", "app").stdout.split()) == 1
 
 
 @ways()
@@ -240,7 +347,7 @@ def test_an_image_that_cannot_start(stack: Stack, tmp_path: Path) -> None:
     assert (stack.identity(), [stack.image("current"), stack.image("previous")]) == (before, tags)
 
 
-@ways(tuple(way for way in WAYS if way.variant.facts["has_database"]))
+@ways()
 def test_a_migration_that_fails(stack: Stack, tmp_path: Path) -> None:
     """
     The same; the new image does not even run.
@@ -275,7 +382,7 @@ def test_a_database_that_is_newer(stack: Stack) -> None:
     assert stack.identity() == before
 
 
-@ways(tuple(way for way in WAYS if way.variant.facts["has_database"]))
+@ways(PROXIES)
 def test_without_its_database(stack: Stack) -> None:
     """
     503 by /ready and by what needs it, an unhealthy container, and recovery: by the same processes.
@@ -293,3 +400,37 @@ def test_without_its_database(stack: Stack) -> None:
     wait_until(lambda: stack.app.health == "healthy", seconds=40, what="the container is healthy")
     assert client.get(facts["example_get"]).status == 200
     assert stack.identity() == before
+
+
+@ways((WAYS[0], WAYS[-1]))
+def test_backup_and_restore_as_documented(stack: Stack, tmp_path: Path) -> None:
+    """
+    Typed as printed: what was there is there again, and what came after is gone.
+    """
+    document = "compose-postgresql" if stack.has_postgresql else "compose-sqlite"
+    section = stack.project.read(f"docs/{document}.md").split("## Back up and restore\n")[1].split("\n## ")[0]
+    commands = re.findall(r"(?:^    .*\n)+", section.replace("/var/backups", str(tmp_path)), re.M)
+    assert len(commands) == (3 if stack.has_postgresql else 2), commands
+    tables = "pg_tables WHERE tablename" if stack.has_postgresql else "sqlite_master WHERE name"
+    client, facts = stack.client(), stack.project.facts
+
+    def add(name: str) -> None:
+        body, headers = f'{{"name": "{name}"}}'.encode(), {"Content-Type": "application/json"}
+        assert client.post(facts["example_post"], body=body, headers=headers).status == 201
+
+    add("kept-by-the-backup")
+    stack.compose.script("sh", "-e", "-c", commands[0])
+    add("later-than-the-backup")
+    stack.query("CREATE TABLE later (item INTEGER REFERENCES items (id))")
+    stack.compose.script("sh", "-e", "-c", commands[1])
+    stack.wait_status(200)
+    found = stack.query("SELECT name FROM items WHERE name LIKE '%-the-backup'")
+    assert found == ["kept-by-the-backup"]
+    # A table that a later migration has made would be in its way.
+    assert stack.query(f"SELECT count(*) FROM {tables} = 'later'") == ["0"]
+    (made,) = tmp_path.iterdir()
+    assert made.stat().st_mode & 0o077 == 0, "others can read it"
+    # It is written to, too.
+    add("after-the-restore")
+    for rest in commands[2:]:
+        stack.compose.script("sh", "-e", "-c", rest)

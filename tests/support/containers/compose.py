@@ -68,6 +68,8 @@ class Compose:
             self._mine(),
             "--filter",
             f"label=com.docker.compose.service={service}",
+            "--filter",
+            "label=com.docker.compose.oneoff=False",
         )
         return [Container(self.engine, id) for id in reversed(ids.stdout.split())]
 
