@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -67,9 +68,12 @@ async def test_what_is_given_up_is_no_answer(database: Database) -> None:
         assert not database.is_busy()
 
 
-async def test_a_database_that_was_never_migrated_is_not_ready(database: Database) -> None:
+async def test_a_database_that_was_never_migrated_is_not_ready(
+    database: Database, tmp_path: Path
+) -> None:
     """Being busy excuses from a question only who has had the answer to that one before."""
-    migrated = await asyncio.to_thread(Migrated, PROJECT / "migrations" / "versions")
+    (tmp_path / "0001_first.py").touch()
+    migrated = await asyncio.to_thread(Migrated, tmp_path)
     async with database.session(read_only=True) as idle:
         await idle.execute(text("SELECT 1"))
     async with AsyncExitStack() as stack:
