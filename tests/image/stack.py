@@ -136,14 +136,16 @@ class Stack:
         """
         Somebody outside.
         """
-        scheme = "http" if self.way.is_plain else "https"
-        return Client(**{"address": self.way.address, "scheme": scheme, **options})
+        if self.way.is_plain:
+            # Of the ports that are there for it, the one that it has now.
+            return Client(**{"address": self.way.address, "scheme": "http", "port": self.app.port(), **options})
+        return Client(**{"address": self.way.address, **options})
 
     def user(self) -> Client:
         """
         The same, where a load is going on: past a proxy it comes by the load balancer.
         """
-        return self.client(address=self.way.balancer) if self.way.is_plain else self.client()
+        return Client(address=self.way.balancer, scheme="http") if self.way.is_plain else self.client()
 
     # Its images
 

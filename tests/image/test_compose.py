@@ -333,6 +333,23 @@ def test_a_rollout_that_is_killed(stack: Stack, tmp_path: Path) -> None:
     assert len(stack.compose.run("ps", "--all", "--quiet", "app").stdout.split()) == 1
 
 
+@ways(tuple(way for way in WAYS if way.is_plain))
+def test_a_rollout_that_is_killed_late(stack: Stack, tmp_path: Path) -> None:
+    """
+    With two versions at work, each at a port: the next one has to find a free port, and loses nothing either.
+    """
+    before, image = f"{stack.slug}:before", stack.build("next", tmp_path, {"app/main.py": NEXT})
+    stack.engine.docker("tag", f"{stack.slug}:current", before)
+    with stack.counted("rollout killed late"):
+        with stack.rolling(image):
+            wait_until(lambda: len(stack.compose.containers("app")) == 2, seconds=60, what="there is a new container")
+            for container in stack.compose.containers("app"):
+                container.wait_healthy(seconds=30)
+        done = stack.rollout(before)
+        assert done.returncode == 0, done.stderr
+    assert stack.image("current") == stack.image("before") == stack.app.inspect()["Image"]
+
+
 @ways()
 def test_an_image_that_cannot_start(stack: Stack, tmp_path: Path) -> None:
     """
@@ -412,11 +429,10 @@ def test_backup_and_restore_as_documented(stack: Stack, tmp_path: Path) -> None:
     commands = re.findall(r"(?:^    .*\n)+", section.replace("/var/backups", str(tmp_path)), re.M)
     assert len(commands) == (3 if stack.has_postgresql else 2), commands
     tables = "pg_tables WHERE tablename" if stack.has_postgresql else "sqlite_master WHERE name"
-    client, facts = stack.client(), stack.project.facts
+    path = stack.project.facts["example_post"]
 
     def add(name: str) -> None:
-        body, headers = f'{{"name": "{name}"}}'.encode(), {"Content-Type": "application/json"}
-        assert client.post(facts["example_post"], body=body, headers=headers).status == 201
+        assert stack.client().post(path, json={"name": name}).status == 201
 
     add("kept-by-the-backup")
     stack.compose.script("sh", "-e", "-c", commands[0])

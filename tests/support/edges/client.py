@@ -62,13 +62,17 @@ class Client:
     scheme: str = "https"
     timeout: float = 15
     address: str = "127.0.0.1"
+    #: Not the one of the scheme.
+    port: int | None = None
 
     def connect(self, alpn: str = "http/1.1", name: str | None = None) -> socket.socket:
         """
         A connection, encrypted where the scheme says so.
         """
         plain = socket.create_connection(
-            (self.address, 443 if self.scheme == "https" else 80), self.timeout, source_address=(self.source, 0)
+            (self.address, self.port or (443 if self.scheme == "https" else 80)),
+            self.timeout,
+            source_address=(self.source, 0),
         )
         if self.scheme != "https":
             return plain
