@@ -15,7 +15,8 @@ ok "without DATABASE_URL it refuses to start, and says so"
 
 # Gone with its container: nothing is written to a disk.
 "$docker" run --detach --name "$name-needed" --network "$name" --network-alias database \
-    --tmpfs /var/lib/postgresql/data --env POSTGRES_PASSWORD=smoke postgres:17 >/dev/null
+    --tmpfs /var/lib/postgresql/data --env POSTGRES_PASSWORD=smoke postgres:17 >/dev/null ||
+    fail "a database cannot be started from postgres:17"
 # Over TCP, where the server that prepares the first start does not listen.
 began=$(date +%s)
 until "$docker" exec "$name-needed" pg_isready --quiet --host 127.0.0.1; do

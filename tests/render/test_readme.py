@@ -33,6 +33,7 @@ def test_deployment(projects: Projects, variant: Variant) -> None:
         found = found[3:]
     if variant.facts["has_kubernetes"]:
         assert found.pop(0) == variant.facts["kubernetes_deploy"]
+        assert found.pop(0) == "make kubernetes-rollback OVERLAY=staging"
     database = [f"export DATABASE_URL={variant.facts['example_database_url']}", ".venv/bin/alembic upgrade head"]
     assert found == [
         "uv sync --locked --no-dev",
