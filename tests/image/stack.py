@@ -307,7 +307,11 @@ def standing(way: Way, engine: Engine, projects: Projects, folder: Path) -> Iter
         pinned = compose.run("config", "--images").stdout.split()
         engine.provide(*sorted({image for image in pinned if not image.startswith(f"{slug}:")}))
         quick = [f"  {service}: {{{_QUICK}{_FOLLOW.get(service, '')}}}" for service in stack.services]
-        (project / "compose.override.yaml").write_text("\n".join(["services:", *quick, ""]))
+        text = "\n".join(["services:", *quick, ""])
+        if way.proxy == "caddy":
+            # Somebody's own name for it, which a rollout has to keep.
+            text = text.replace("  app: {", "  app: {networks: {edge: {aliases: [api]}}, ")
+        (project / "compose.override.yaml").write_text(text)
         compose.run("up", "--detach", "--wait", "--no-build")
         yield stack
         compose.run("down", "--volumes", "--timeout=20")

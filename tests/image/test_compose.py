@@ -311,6 +311,10 @@ def check_hidden_until_healthy(stack: Stack, events: Events) -> None:
     if stack.way.is_plain:
         return
     wait_until(lambda: edge in events.of(new), seconds=10, what="the engine has said that it is in the proxy's network")
+    if stack.way.proxy == "caddy":
+        assert {"api", "app"} <= set(
+            stack.app.inspect()["NetworkSettings"]["Networks"][f"{stack.slug}_edge"]["Aliases"]
+        )
     happened = events.of(new)
     assert happened.index("start") < happened.index("health_status: healthy") < happened.index(edge), happened
 

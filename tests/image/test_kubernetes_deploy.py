@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -38,8 +39,10 @@ match words:
         os.execv("{kubectl}", ["kubectl", *words])
     case ["config", "current-context"]:
         print("a-cluster")
-    case ["apply", "--kustomize", folder]:
-        built = subprocess.run(["{kubectl}", "kustomize", folder], check=True, capture_output=True, text=True).stdout
+    case ["apply", "--filename", file]:
+        built = Path(file).read_text()
+        (here / "applied").mkdir(exist_ok=True)
+        (here / "applied" / Path(file).name).write_text(built)
         outcome = (here / "outcome").read_text()
         for part in built.split("---"):
             if "kind: Job" in part:
@@ -98,6 +101,7 @@ class Cluster:
         calls = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         path.unlink(missing_ok=True)
         verbs = [" ".join(words[2:] if words[0] == "--namespace" else words) for words in calls]
+        verbs = [re.sub(r"(?<=--filename )\S*/", "", verb) for verb in verbs]
         return [verb for verb in verbs if verb.split()[0] in ("apply", "delete", "rollout")]
 
     def outcome(self, state: str) -> None:
@@ -121,8 +125,8 @@ def cluster(projects: Projects, workplace: Path, **answers: str) -> Cluster:
     return found
 
 
-BEFORE = "apply --kustomize deploy/kubernetes/overlays/staging/before"
-APPLY = "apply --kustomize deploy/kubernetes/overlays/staging"
+BEFORE = "apply --filename before.yaml"
+APPLY = "apply --filename overlay.yaml"
 STATUS = "rollout status deployment/my-service"
 
 
@@ -138,6 +142,7 @@ def test_two_versions(projects: Projects, workplace: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert f"{image}, to my-service-staging in a-cluster\n" in done.stdout
         assert here.steps == [BEFORE, APPLY, STATUS]
+        assert image in (here.folder / "applied/overlay.yaml").read_text()
         assert image in (objects := str(here.built("staging")))
         assert f"'app.kubernetes.io/version': '{version}'" in objects
         (job,) = (o for o in here.built("staging/before") if o["kind"] == "Job")
@@ -153,6 +158,51 @@ def test_two_versions(projects: Projects, workplace: Path) -> None:
     assert here.run("kubernetes-deploy", "staging").returncode == 0
     assert "0.1.0" in str(here.built("production"))
     assert not list(here.project.path.rglob("*.new"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('newTag: &version "0.1.0"', 'newTag: "0.1.0"'),
+        ("newName: registry.example.com/my-service", "# no name"),
+        ("    newTag:", "  - name: sidecar\n    newName: somebody/sidecar\n    newTag:"),
+    ],
+    ids=["no-anchor", "no-name", "two-images"],
+)
+def test_an_overlay_that_says_something_else(projects: Projects, workplace: Path, old: str, new: str) -> None:
+    """
+    Whoever has edited it hears of it; nothing else than what was asked for is applied.
+    """
+    here = cluster(projects, workplace)
+    release = here.project / "deploy/kubernetes/overlays/staging/release/kustomization.yaml"
+    text = release.read_text()
+    assert text.count(old) == 1
+    # Without the anchor nothing may point to it.
+    text = text.replace("*version", '"0.1.0"') if "&version" in old else text
+    edited = text.replace(old, new)
+    release.write_text(edited)
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode == 1
+    assert "does not lead to registry.your-company.com/my-service:1.4.0" in done.stderr
+    assert here.steps == []
+    assert release.read_text() == edited
+
+
+def test_a_build_that_fails_ends_it(projects: Projects, workplace: Path) -> None:
+    """
+    Before anything is applied: without a list of jobs nobody would be waited for.
+    """
+    here = cluster(projects, workplace)
+    text = (here.folder / "kubectl").read_text()
+    (here.folder / "kubectl").write_text(
+        text.replace(
+            'case ["kustomize", _]:',
+            'case ["kustomize", folder] if "before" in folder:\n        sys.exit("cannot")\n    case ["kustomize", _]:',
+        )
+    )
+    done = here.run("kubernetes-deploy", "staging", "registry.your-company.com/my-service:1.4.0")
+    assert done.returncode
+    assert here.steps == []
 
 
 def test_a_failed_migration_is_no_rollout(projects: Projects, workplace: Path) -> None:
@@ -325,6 +375,7 @@ def test_without_a_database_there_is_nothing_before(projects: Projects, workplac
     [
         ((), "Say which overlay"),
         (("nowhere",), "Say which overlay"),
+        (("staging/../production",), "Say which overlay"),
         (("staging",), "names no image of yours yet"),
         (("staging", "my-service"), "has to be name:version"),
         (("staging", "localhost:5000/my-service"), "has to be name:version"),

@@ -21,9 +21,6 @@ logger = structlog.stdlib.get_logger(__name__)
 # Methods that change nothing (RFC 9110). WebSockets have none, and may write.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
-# How long an answer of the database is a sign that it lives.
-ALIVE_SECONDS = 2.0
-
 
 class Database:
     """The open database of this process; `request.state.database`."""
@@ -40,12 +37,13 @@ class Database:
         """
         Tell whether all connections are in use, and came back with an answer a moment ago.
 
-        Who waits for one then waits for the others, and the wait says nothing about the database.
+        Who waits for one then waits for the others, and the wait says nothing about the database:
+        one that lives ends every statement within DATABASE_SECONDS.
         """
         pool = self.engine.pool
         assert isinstance(pool, QueuePool)
         is_full = pool.checkedout() >= self.settings.connections
-        return is_full and time.monotonic() - self._answered < ALIVE_SECONDS
+        return is_full and time.monotonic() - self._answered < self.settings.seconds + 1
 
     @asynccontextmanager
     async def session(self, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:

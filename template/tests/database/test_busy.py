@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.database import session
 from app.database.migrated import Migrated
 from app.database.session import Database
 from app.database.settings import PROJECT, DatabaseSettings
@@ -50,7 +49,8 @@ async def test_many_requests_are_no_outage(
             await busy.execute(text("SELECT 1"))
         assert database.is_busy()
         assert await is_ready(database, migrated)
-        monkeypatch.setattr(session, "ALIVE_SECONDS", 0.0)
+        passed = database.settings.model_copy(update={"seconds": -1.0})
+        monkeypatch.setattr(database, "settings", passed)
         assert not database.is_busy()
         assert not await is_ready(database, migrated)
     assert not database.is_busy()
