@@ -63,6 +63,15 @@ def test_the_right_uv_is_chosen(
     assert wanted in first
 
 
+def test_it_does_not_ask_itself(uv: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With its own directory on PATH it is the uv that is found: asking it for its version would never end.
+    """
+    monkeypatch.setattr(uv.subprocess, "run", lambda words, **_: pytest.fail(f"asked {words}"))
+    monkeypatch.setenv("PATH", str(ROOT / "scripts"))
+    assert uv.installed() is None
+
+
 def test_a_wrong_checksum_ends_it(uv: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     What is not the wheel that the lock names is neither kept nor run.
