@@ -1,12 +1,13 @@
 """
-A lock between the workers of a test run.
+Locks between the workers of a test run, and between test runs.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -19,3 +20,19 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def one_of(names: Sequence[str]) -> Iterator[str]:
+    """
+    Hold the first of some names that nobody on this computer holds; wait for the last when all are taken.
+    """
+    with ExitStack() as stack:
+        for name in names:
+            file = stack.enter_context((Path(tempfile.gettempdir()) / f"{name}.lock").open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if name == names[-1] else fcntl.LOCK_NB))
+            except BlockingIOError:
+                continue
+            yield name
+            return

@@ -24,22 +24,21 @@ import pytest
 
 from tests.support import control_groups, failure, processes
 from tests.support.jobs import Job
-from tests.support.locks import locked
+from tests.support.locks import one_of
 from tests.support.roots import missing, root
 
-#: One at a time on a computer: what they measure is time.
-LOCK = Path(tempfile.gettempdir()) / "steadfast-machine.lock"
-#: Its control group, in every hierarchy there is, so that limits hold and nothing is mistaken for the host's.
-GROUP = "steadfast-machine"
+#: So many at once on a computer, over all test runs: each has a lock, and a control group of its own in every hierarchy
+#: there is, so that limits hold and nothing is mistaken for the host's or for another machine's.
+SLOTS = tuple(f"steadfast-machine-{number}" for number in range(4))
 #: systemd-nspawn ends with this code when the machine wants to boot again.
 REBOOT = 133
 
-# $1 the folder for mounts, $2 the root file system, $3 … what is bound into it. Runs in namespaces of its own: mounts,
+# $1 its control group, $2 the folder for mounts, $3 the root file system, $4 … what is bound into it. Runs in namespaces of its own: mounts,
 # processes, network. The network is made here and not by nspawn, so that it is the same one after a reboot.
 _OUTSIDE = """
 set -e
-folder=$1 lower=$2
-shift 2
+group=$1 folder=$2 lower=$3
+shift 3
 mount -t tmpfs -o size=75% tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
 mount -t overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" overlay "$folder/root"
@@ -49,16 +48,16 @@ code=REBOOT
 while [ $code = REBOOT ]; do
     code=0
     (
-        for procs in /sys/fs/cgroup/GROUP/cgroup.procs /sys/fs/cgroup/*/GROUP/cgroup.procs; do
+        for procs in /sys/fs/cgroup/$group/cgroup.procs /sys/fs/cgroup/*/$group/cgroup.procs; do
             [ ! -e "$procs" ] || echo 0 >"$procs"
         done
-        exec systemd-nspawn --quiet --register=no --keep-unit --machine=GROUP --console=pipe --boot \\
+        exec systemd-nspawn --quiet --register=no --keep-unit --machine=$group --console=pipe --boot \\
             --network-namespace-path=/proc/self/ns/net --capability=CAP_NET_ADMIN \\
             --directory="$folder/root" "$@" </dev/null
     ) || code=$?
 done
 exit $code
-""".replace("REBOOT", str(REBOOT)).replace("GROUP", GROUP)
+""".replace("REBOOT", str(REBOOT))
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _STREAMS: Mapping[str, Any] = {
@@ -95,10 +94,10 @@ class Machine:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as closing:
-            closing.enter_context(locked(LOCK))
+            self._group = closing.enter_context(one_of(SLOTS))
             self._folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="machine-")))
-            control_groups.make(GROUP)
-            closing.callback(control_groups.remove, GROUP)
+            control_groups.make(self._group)
+            closing.callback(control_groups.remove, self._group)
             self._start()
             closing.callback(self._end)
             self._wait_booted()
@@ -116,7 +115,7 @@ class Machine:
         binds = [f"--bind-ro={here}:/{there.lstrip('/')}" for there, here in self._binds.items()]
         # It ends with the thread that made it, and everything in it ends with its first process.
         words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--kill-child", "--fork", "--pid", "--mount-proc"]
-        words += ["--mount", "--net", "sh", "-c", _OUTSIDE, "sh", str(mounts), str(self._root), *binds]
+        words += ["--mount", "--net", "sh", "-c", _OUTSIDE, "sh", self._group, str(mounts), str(self._root), *binds]
         with (self._folder / "console").open("wb") as console:
             self._outside = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
