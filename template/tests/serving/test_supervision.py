@@ -55,6 +55,24 @@ def test_the_watchdog_is_silent_while_the_master_hangs(serve: Serve, systemd: Sy
     systemd.heard("WATCHDOG=1", since=time.monotonic())
 
 
+def test_a_slower_heart_asks_for_a_later_watchdog(serve: Serve, systemd: Systemd) -> None:
+    """The unit's time is for the default; what is added to one is added to the other."""
+    serve(**watched(systemd) | {"HEARTBEAT_SECONDS": "40"}).started()
+    systemd.heard("WATCHDOG_USEC=11000000")
+
+
+def test_a_stop_asks_for_its_time_while_it_lasts(serve: Serve, systemd: Systemd) -> None:
+    """A request that is allowed to take longer than TimeoutStopSec is answered, not killed."""
+    server = serve(NOTIFY_SOCKET=systemd.address, REQUEST_SECONDS="60").started()
+    with contextlib.closing(server.connect()) as slow:
+        slow.request("GET", "/slow?seconds=3")
+        server.logged("probe: began")
+        server.tell(signal.SIGTERM)
+        systemd.heard("STOPPING=1")
+        systemd.heard("EXTEND_TIMEOUT_USEC=10000000", since=time.monotonic() + 1)
+        assert slow.getresponse().status == 200
+
+
 def watched(systemd: Systemd) -> dict[str, str]:
     """Return what systemd sets for WatchdogSec=1."""
     return {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "1000000", "HEARTBEAT_SECONDS": "2"}
