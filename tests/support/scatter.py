@@ -27,6 +27,7 @@ EXCEPTIONS = {
         "database",
         "deploy/systemd/service@.service.jinja",
     ): "a server on the same machine is stopped after the service, so that it can drain",
+    ("database", "deploy/environment.jinja"): "the first environment of a host names where the data is",
     ("database", "deploy/oxmgr/README.md.jinja"): "a deploy that is typed by hand has to say that it migrates",
     ("database", "docs/production.md.jinja"): "the walk-through says what this service needs before its first deploy",
     (
@@ -73,6 +74,7 @@ SEAMS = (
     "app/settings.py.jinja",
     "compose.yaml.jinja",
     "deploy/kubernetes/base/kustomization.yaml.jinja",
+    "deploy/setup.jinja",
     "pyproject.toml.jinja",
 )
 #: How many there may be.
