@@ -42,6 +42,7 @@ class Checkout:
     address: str
     sources: list[str] = field(default_factory=list)
     indexes: dict[str, str] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
 
     @property
@@ -75,7 +76,7 @@ class Checkout:
         listed = ", ".join(f"{requirement!r}" for requirement in requirements)
         (self.path / "pyproject.toml").write_text(
             f'[project]\nname = "small"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = [{listed}]\n'
-            f'[tool.uv]\npackage = false\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
+            f'[dependency-groups]\ndev = {self.tools!r}\n[tool.uv]\npackage = false\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
             + "".join(
                 f'[[tool.uv.index]]\nname = "{name}"\nurl = "{url}"\nexplicit = true\n'
                 for name, url in self.indexes.items()
@@ -161,9 +162,11 @@ def checkout(projects: Projects, tmp_path: Path) -> Iterator[Checkout]:
 
 def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
     """
-    The project's own folder of a larger repository, links as links, without what git leaves out; and a note of what it is.
+    The project's own folder of a larger repository, links as links, without what git leaves out and without the tools of development; and a note of what it is.
     """
     index.wheel(checkout.index, "pure", "1.0")
+    index.wheel(checkout.index, "linter", "1.0")
+    checkout.tools = ["linter"]
     (checkout.path / "link").symlink_to("main.py")
     (checkout.path / ".gitattributes").write_text("internal.txt export-ignore\n")
     (checkout.path / "internal.txt").touch()
