@@ -12,7 +12,7 @@ import yaml
 from tests.support.project import Project
 
 #: A variable or a secret of the repository, and what is used where it is not set.
-_EXPRESSION = re.compile(r"\$\{\{ (?:vars|secrets)\.(\w+)(?: \|\| '(\w+)')? \}\}")
+_EXPRESSION = re.compile(r"\$\{\{ (?:vars|secrets)\.(\w+)(?: \|\| '([\w. ]+)')? \}\}")
 #: The names of the jobs on the one host and on the other.
 JOBS = {"github": {"build": "build", "deploy": "deploy"}, "gitlab": {"build": "build-release", "deploy": "deploy"}}
 
