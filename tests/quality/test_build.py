@@ -43,6 +43,7 @@ class Checkout:
     sources: list[str] = field(default_factory=list)
     indexes: dict[str, str] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
+    packaged: bool = False
     members: list[str] = field(default_factory=list)
 
     @property
@@ -76,12 +77,17 @@ class Checkout:
         listed = ", ".join(f"{requirement!r}" for requirement in requirements)
         (self.path / "pyproject.toml").write_text(
             f'[project]\nname = "small"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = [{listed}]\n'
-            f'[dependency-groups]\ndev = {self.tools!r}\n[tool.uv]\npackage = false\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
+            f'[dependency-groups]\ndev = {self.tools!r}\n[tool.uv]\npackage = {str(self.packaged).lower()}\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
             + "".join(
                 f'[[tool.uv.index]]\nname = "{name}"\nurl = "{url}"\nexplicit = true\n'
                 for name, url in self.indexes.items()
             )
             + "".join(f"[tool.uv.sources.{line}\n" for line in self.sources)
+            + (
+                '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+                if self.packaged
+                else ""
+            )
             + (f"[tool.uv.workspace]\nmembers = {self.members!r}\n" if self.members else "")
         )
         if lock:
@@ -200,6 +206,19 @@ def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
     }
     assert (committed["main.py"], committed["link"]) == ("committed\n", "→ main.py")
     assert found.keys() - committed.keys() == {f"packages/{name}" for name in installed("pure")}
+
+
+def test_the_project_is_no_package_of_its_own(checkout: Checkout) -> None:
+    """
+    Also where its owner has made it one: it runs from its tree, and a second copy would hide that.
+    """
+    shutil.copytree(index.source(checkout.path.parent / "small", "small", "1"), checkout.path, dirs_exist_ok=True)
+    index.wheel(checkout.index, "pure", "1.0")
+    checkout.packaged = True
+    checkout.depend("pure")
+    found = checkout.content("3.13", "x86_64")
+    assert "packages/pure.py" in found
+    assert "packages/small.py" not in found
 
 
 def installed(name: str) -> set[str]:
@@ -479,10 +498,10 @@ def test_an_interrupt_leaves_nothing(checkout: Checkout) -> None:
     process = subprocess.Popen(
         [checkout.path / "deploy/build"], env=checkout.environ, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    wait_until(reached.exists, seconds=30, what="uv was called")
+    wait_until(reached.exists, seconds=60, what="uv was called")
     assert list(checkout.path.glob("dist/.build.*"))
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(30)
+    assert process.wait(60)
     assert list(checkout.path.glob("dist/*")) == []
     assert list(checkout.path.glob("dist/.*")) == []
 

@@ -21,7 +21,7 @@ from tests.support.projects import Projects
 from tests.support.variants import of
 from tests.support.workflows import steps
 
-NAME = "20260101T000000Z-abcdef0"
+NAME = "20260101T000001Z-abcdef0"
 
 #: What ssh does: after its options a host, then a command for the shell there, which has other programs.
 SSH = """\
@@ -55,16 +55,17 @@ if words[0] == "deploy":
     (place / "serving").write_text(words[1])
 """
 
-#: A build in a moment: it fails where it is to fail, and writes down for whom it was.
-BUILD = f"""\
+#: A build in a moment: it fails where it is to fail, writes down for whom it was, and has another name each time.
+BUILD = """\
 #!/bin/sh
 set -eu
 cd "$(dirname "$0")/.."
 echo "$1 $2" >>../built
-[ ! -e ../unbuildable ] || {{ echo "no wheel" >&2; exit 1; }}
+[ ! -e ../unbuildable ] || { echo "no wheel" >&2; exit 1; }
 mkdir -p dist
-echo "release for $1 $2" >"dist/shop-${{RELEASE_NAME:-{NAME}}}-py$1-$2.tar.gz"
-echo "$PWD/dist/shop-${{RELEASE_NAME:-{NAME}}}-py$1-$2.tar.gz"
+file=$PWD/dist/shop-${RELEASE_NAME:-20260101T00000$(wc -l <../built | tr -d ' ')Z-abcdef0}-py$1-$2.tar.gz
+echo "release for $1 $2" >"$file"
+echo "$file"
 """
 
 #: The set-up of a host: what it was given, where it is, and what came with it.
@@ -393,7 +394,7 @@ def test_a_terminal_is_passed_on(away: Away, words: Sequence[str], options: str)
                 stderr=subprocess.DEVNULL,
             )
             os.write(ours, b"typed\n\x04")
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     finally:
         os.close(ours)
         os.close(theirs)
