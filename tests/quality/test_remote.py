@@ -31,8 +31,12 @@ while [ "$1" != -- ]; do options="$options $1"; shift; done
 export PLACE="$HOSTS/$2"
 [ -d "$PLACE" ] || { echo "ssh: no route to $2" >&2; exit 255; }
 printf '%s\\n' "$options" >>"$PLACE/options"
-export PATH="$PLACE/bin:$PATH" TMPDIR="$PLACE/tmp"
-exec sh -c "$(printf '%s\\n' "$3" | sed "s|/opt/shop/release|$PLACE/release|g; s|PATH=/usr/local/bin|PATH=$PLACE/bin|g")"
+export PATH="$PLACE/own:$PLACE/bin:$PATH" TMPDIR="$PLACE/tmp"
+code=0
+sh -c "$(printf '%s\\n' "$3" | sed "s|/opt/shop/release|$PLACE/release|g; s|PATH=/usr/local/bin|PATH=$PLACE/bin|g")" || code=$?
+# It has read ahead what nobody there has asked for.
+[ -t 0 ] || cat >/dev/null
+exit "$code"
 """
 
 #: The program on a host: it writes down what it was given, and fails where it is to fail.
@@ -46,7 +50,7 @@ if words == ["status"]:
     print("  20250101T000000Z-0000000  since run 1")
     print(f"* {{serving.read_text()}}  since run 2" if serving.exists() else "")
     sys.exit(int((place / "silent").exists()))
-given = sys.stdin.read() if words[0] in ("deploy", "secret") else ""
+given = sys.stdin.read() if words[0] in ("deploy", "exec", "secret") else ""
 with (place / "seen").open("a") as file:
     print(json.dumps([*words, given]), file=file)
 if (place / "broken").exists():
@@ -74,6 +78,7 @@ SETUP = """\
 cd "$(dirname "$0")"
 [ ! -e "$PLACE/broken" ] || exit 3
 printf '%s\\n' "$@" "$PWD" * >"$PLACE/seen"
+ls -n setup | awk '{ print $3 }' >"$PLACE/owner"
 """
 
 #: Words that a shell would read in another way.
@@ -119,10 +124,13 @@ class Away:
         for name in names:
             place = self.folder / "hosts" / name
             (place / "bin").mkdir(parents=True)
+            (place / "own").mkdir()
             (place / "tmp").mkdir()
             python, machine = target.split()
             programs = {
                 "release": PROGRAM.format(python=sys.executable),
+                # Of the user who logs in; a service is not run by it.
+                "own/python3": "#!/bin/sh\necho 2.7-vax\n",
                 "bin/python3": f"#!/bin/sh\necho {python}-{machine}\n",
                 "bin/id": f"#!/bin/sh\necho {0 if user == 'root' else 1000}\n",
                 "bin/sudo": "#!/bin/sh\n"
@@ -188,10 +196,19 @@ def test_words_arrive_as_they_were_typed(away: Away, user: str) -> None:
     Blanks, quotes, dollars, newlines and hyphens, through two shells and sudo; `exec` reads what is piped in.
     """
     away.add("web", user=user)
-    done = away.run("web", "exec", *WORDS)
+    done = away.run("web", "exec", *WORDS, input="piped in")
     assert not done.returncode, done.stderr
-    assert away.seen("web") == [["exec", *WORDS, ""]]
+    assert away.seen("web") == [["exec", *WORDS, "piped in"]]
     assert (away.place("web") / "options").read_text() == " -F config\n"
+
+
+def test_what_is_piped_in_is_for_the_command(away: Away) -> None:
+    """
+    And not for the question whether all hosts answer, which comes before.
+    """
+    away.add("one", "two")
+    assert not away.run("one two", "exec", "cat", input="piped in").returncode
+    assert away.seen("one") == [["exec", "cat", "piped in"]]
 
 
 @pytest.mark.parametrize("hosts", ["", " ", "-oProxyCommand=id", "web -oProxyCommand=id"])
@@ -407,11 +424,15 @@ def test_setup_brings_its_files_along(away: Away, user: str) -> None:
     They are unpacked in a folder for root alone, of which nothing is left; the words arrive.
     """
     away.add("web", user=user)
+    if os.geteuid() == 0:
+        # Root there would keep the number, which is somebody else's.
+        os.chown(away.path / "deploy/setup", 65534, 65534)
     done = away.run("web", "setup", "api.your-company.com", "it's me@your-company.com")
     assert not done.returncode, done.stderr
     domain, email, place, *files = (away.place("web") / "seen").read_text().splitlines()
     assert (domain, email) == ("api.your-company.com", "it's me@your-company.com")
     assert files == ["build", "remote", "setup", "systemd"]
+    assert (away.place("web") / "owner").read_text() == f"{os.geteuid()}\n"
     assert Path(place).is_relative_to(away.place("web") / "tmp")
     assert not list((away.place("web") / "tmp").iterdir())
 
