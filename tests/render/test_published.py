@@ -4,11 +4,13 @@ What services of the published states rely on, without rendering any: questions,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import published, questions, scatter
 from tests.support.published import STATES, State
@@ -91,7 +93,7 @@ def test_a_later_question_brings_nothing_unasked(state: State, chosen: Mapping[s
     The default of a question that a service has not answered turns nothing on that its state had not on.
     """
     stored = answered(state, chosen)
-    had = {**stored, **{name: None for name in state.questions}}
+    had = {**stored, **dict.fromkeys(state.questions)}
     for question in questions.questions():
         if not question.is_fact:
             new = [name for name in brought(question, stored) if name not in had]
@@ -204,3 +206,27 @@ def test_a_name_that_would_do_harm_keeps_the_target_out(name: str, target: str, 
     assert questions.evaluate({**stored, "targets": ["kubernetes"]})["project_slug"] == name
     with pytest.raises(questions.InvalidAnswer, match="Type another"):
         questions.evaluate({"project_slug": name, "targets": []})
+
+
+def leaving() -> set[str]:
+    """
+    The files that services of a published state may have and the template has not any more.
+    """
+    return {path for state in STATES for path in state.paths - TODAY}
+
+
+def test_what_leaves_is_said_before_an_update() -> None:
+    """
+    An update takes a file that the template no longer has, edits included: the message names it, and so does the
+    document with the recipe.
+    """
+    message = yaml.safe_load((questions.ROOT / "copier.yml").read_text().split("\n---\n")[0])["_message_before_update"]
+    section = (questions.ROOT / "docs" / "updating.md").read_text().split("## Files that leave\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^- `(.+?)`$", section, re.M)
+    assert [path for path in leaving() if not path.startswith(tuple(listed))] == []
+    recipe = re.search(r"^git ls-files (.*?) \|", section, re.M)
+    assert recipe
+    for path in listed:
+        assert any(old.startswith(path) for state in STATES for old in state.paths), f"{path} never was in a service"
+        assert path in message, path
+        assert path.removesuffix("/") in recipe[1].split(), path
