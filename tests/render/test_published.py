@@ -179,9 +179,8 @@ def test_a_name_that_was_free_stays_the_service_s(state: State) -> None:
     """
     reserved = set(str(questions.evaluate({})["reserved_slugs"]).split())
     free = reserved - set(str(state.questions["reserved_slugs"]["default"]).split())
-    takes_migrate = "-migrate" not in state.questions["project_slug"].get("validator", "")
     assert len(free) > 200 or state is not STATES[0], "otherwise this says nothing"
-    for name in [*free, *(["shop-migrate"] if takes_migrate else [])]:
+    for name in free:
         stored = answered(state, {"project_slug": name})
         assert questions.evaluate(stored)["project_slug"] == name
         complete = {k: v for k, v in questions.evaluate(stored).items() if k in state.asked or k == "targets"}
@@ -192,7 +191,6 @@ def test_a_name_that_was_free_stays_the_service_s(state: State) -> None:
     ("name", "target", "message"),
     [
         ("grafana", "vm", "Take vm out"),
-        ("shop-migrate", "vm", "Take vm out"),
         ("template0", "container", "Take container out"),
     ],
 )

@@ -39,8 +39,8 @@ class State:
         """
         What it consisted of, by path.
         """
-        archive = tarfile.open(fileobj=io.BytesIO(_git("archive", self.commit, *SOURCES)))
-        return {entry.name: _content(archive, entry) for entry in archive if not entry.isdir()}
+        with self._archive() as archive:
+            return {entry.name: _content(archive, entry) for entry in archive if not entry.isdir()}
 
     @cached_property
     def paths(self) -> frozenset[str]:
@@ -69,8 +69,11 @@ class State:
         """
         Write it down, with symbolic links and permissions.
         """
-        archive = tarfile.open(fileobj=io.BytesIO(_git("archive", self.commit, *SOURCES)))
-        archive.extractall(folder, filter="tar")
+        with self._archive() as archive:
+            archive.extractall(folder, filter="tar")
+
+    def _archive(self) -> tarfile.TarFile:
+        return tarfile.open(fileobj=io.BytesIO(_git("archive", self.commit, *SOURCES)))
 
 
 #: Once rendered, a service is updated from here for ever: states are added, never taken away.

@@ -1,7 +1,7 @@
 """
 Services that were rendered from a published state and worked on are updated to the working tree.
 
-One row of each kind runs always; all of them, every state with every set of answers and every edit, by `-m full`.
+One row of each kind runs always; the others, every state with every set of answers and every edit, run nightly.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def rows() -> list[Any]:
             for name, chosen in SETS.items():
                 if chosen and name == "caddy" and "proxy" not in state.asked:
                     continue
-                marks = () if (str(edit), state.commit, name) in ALWAYS else (pytest.mark.full,)
+                marks = () if (str(edit), state.commit, name) in ALWAYS else (pytest.mark.nightly,)
                 found.append(pytest.param(edit, state, name, id=f"{edit}-{state}-{name}", marks=marks))
     return found
 
