@@ -103,15 +103,32 @@ def test_a_later_question_brings_nothing_unasked(state: State, chosen: Mapping[s
             )
 
 
+def is_neutral(question: Question) -> bool:
+    """
+    Whether the default of a question that no state asked says what a service has: it follows `auto`, it names
+    `rendered_before`, or it is the number that all services had before it could be chosen.
+    """
+    default = question.spec["default"]
+    facts = [state.questions[question.name]["default"] for state in STATES if question.name in state.questions]
+    return (
+        default == "auto"
+        or "rendered_before" in str(default)
+        or (bool(facts) and set(map(str, facts)) == {str(default)})
+    )
+
+
 def test_a_question_that_no_state_knows_says_what_a_service_has() -> None:
     """
-    A new question follows `auto`, or its default names `rendered_before`.
+    A new question is refused without such a default.
     """
     known = {name for state in STATES for name in state.asked}
     for question in questions.questions():
         if not question.is_fact and question.name not in known:
-            default = str(question.spec["default"])
-            assert default == "auto" or "rendered_before" in default, question.name
+            assert is_neutral(question), f"{question.name}: what has a service that was not asked? See CONTRIBUTING.md"
+    assert not is_neutral(Question("telemetry", "x", {"default": "otlp"}))
+    assert is_neutral(Question("telemetry", "x", {"default": "{{ 'none' if rendered_before else 'otlp' }}"}))
+    assert is_neutral(Question("backlog", "x", {"default": 2048}))
+    assert not is_neutral(Question("backlog", "x", {"default": 4096}))
 
 
 def test_a_default_that_brings_something_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
