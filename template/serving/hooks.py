@@ -11,6 +11,9 @@ from serving import board, capacity, listener, notify
 from serving.watchdog import Watchdog
 from serving.worker import DrainWorker
 
+# More than the time between two rounds of a stop, also on a machine that is busy.
+EXTENSION_SECONDS = 10
+
 
 def on_starting(server: Any) -> None:
     """Say what was decided, before anything is started."""
@@ -25,7 +28,7 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Attach to the two moments in the master's life that gunicorn has no hooks for."""
     notify.send(f"STATUS=Starting {server.num_workers} workers")
-    server.stop = _telling_stop(server.stop)
+    server.stop = _telling_stop(server)
 
     watchdog = Watchdog.wanted(os.environ, server.cfg.timeout)
     if watchdog is None:
@@ -68,14 +71,25 @@ def child_exit(server: Any, worker: Any) -> None:
         log.handle(record)
 
 
-def _telling_stop(stop: Callable[..., None]) -> Callable[..., None]:
+def _telling_stop(server: Any) -> Callable[..., None]:
+    stop, reap_workers = server.stop, server.reap_workers
+
+    def reap_and_extend() -> None:
+        reap_workers()
+        # The unit's TimeoutStopSec knows the default of REQUEST_SECONDS only. A stop may take as
+        # long as gunicorn says, and is too long when gunicorn says nothing any more.
+        notify.send(f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}")
+
     def telling_stop(*args: Any, **kwargs: Any) -> None:
         # Before any worker hears of it.
         board.stop()
         notify.send("STOPPING=1", "STATUS=Draining")
+        # gunicorn calls this ten times a second while it waits for its workers.
+        server.reap_workers = reap_and_extend
         while True:
             try:
-                return stop(*args, **kwargs)
+                stop(*args, **kwargs)
+                return
             except HaltServer:
                 # A second worker that could not start, found while stopping because of the first.
                 # gunicorn 27.0 would end here with a traceback, exit code 1 and workers left over.

@@ -7,7 +7,8 @@ no worker is broken now. (A ping by the workers would go on while the master han
 master would go on while its loop hangs, and forking a process that has threads is unsafe.)
 
 WatchdogSec= has to be longer than HEARTBEAT_SECONDS plus the start of a worker: that is how long
-gunicorn needs to notice and replace one, all without a ping.
+gunicorn needs to notice and replace one, all without a ping. The unit is written for the default;
+where HEARTBEAT_SECONDS was raised, systemd is asked for as much more.
 """
 
 import os
@@ -16,6 +17,9 @@ from typing import Any, Protocol
 
 from serving import notify
 from serving.environment import Environment
+
+# HEARTBEAT_SECONDS, as gunicorn.conf.py and the unit have it.
+DEFAULT_HEARTBEAT_SECONDS = 30
 
 
 class Heartbeat(Protocol):
@@ -48,6 +52,9 @@ class Watchdog:
             return None
         if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
             return None
+        if heartbeat_seconds > DEFAULT_HEARTBEAT_SECONDS:
+            more = int((heartbeat_seconds - DEFAULT_HEARTBEAT_SECONDS) * 1e6)
+            notify.send(f"WATCHDOG_USEC={int(microseconds) + more}")
         return cls(int(microseconds), heartbeat_seconds)
 
     def check(self, arbiter: Any) -> None:

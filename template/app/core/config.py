@@ -57,6 +57,17 @@ class ConfigurationError(Exception):
         super().__init__(self.operator_message)
 
 
+class SecretFiles(SecretsSettingsSource):
+    """Files named as the variables; systemd puts `secret_` before those of a whole directory."""
+
+    @classmethod
+    def find_case_path(cls, dir_path: Path, file_name: str, case_sensitive: bool) -> Path | None:
+        """Find the file of a variable."""
+        names = (file_name, f"secret_{file_name}")
+        found = (super(SecretFiles, cls).find_case_path(dir_path, n, case_sensitive) for n in names)
+        return next(filter(None, found), None)
+
+
 class EnvironmentSettings(BaseSettings):
     """
     Base of every settings class: one class per feature, beside the feature.
@@ -110,7 +121,7 @@ class EnvironmentSettings(BaseSettings):
         # systemd's LoadCredential= and the secrets of container platforms are files.
         directories = [os.environ.get("CREDENTIALS_DIRECTORY", ""), "/run/secrets"]
         sources += [
-            SecretsSettingsSource(settings_cls, secrets_dir=directory)
+            SecretFiles(settings_cls, secrets_dir=directory)
             for directory in directories
             if directory and Path(directory).is_dir()
         ]

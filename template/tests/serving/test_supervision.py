@@ -56,3 +56,21 @@ def test_the_watchdog_is_silent_while_the_master_hangs(serve: Serve) -> None:
     assert server.get()[0] == 200
     server.tell(signal.SIGCONT)
     server.systemd.heard("WATCHDOG=1", since=time.monotonic())
+
+
+def test_a_slower_heart_asks_for_a_later_watchdog(serve: Serve) -> None:
+    """The unit's time is for the default; what is added to one is added to the other."""
+    server = serve(**WATCHED | {"HEARTBEAT_SECONDS": "40"}).started()
+    server.systemd.heard("WATCHDOG_USEC=11000000")
+
+
+def test_a_stop_asks_for_its_time_while_it_lasts(serve: Serve) -> None:
+    """A request that is allowed to take longer than TimeoutStopSec is answered, not killed."""
+    server = serve(REQUEST_SECONDS="60").started()
+    with contextlib.closing(server.connect()) as slow:
+        slow.request("GET", "/slow?seconds=3")
+        server.logged("probe: began")
+        server.tell(signal.SIGTERM)
+        server.systemd.heard("STOPPING=1")
+        server.systemd.heard("EXTEND_TIMEOUT_USEC=10000000", since=time.monotonic() + 1)
+        assert slow.getresponse().status == 200

@@ -1,0 +1,600 @@
+#!/usr/bin/python3 -I
+"""
+The releases on this host: deploy, rollback, restart, status, secret, exec.
+
+Installed as /opt/<slug>/release, for root. A *release* is a directory that never changes. A *run*
+is one start of it, with copies of the environment and the secrets: `<slug>@<number>.service`. All
+runs share the socket that systemd holds, so every change is the same move: start the next run
+beside the present one, wait until it is ready, point the socket at it, stop the old one. A failure
+before "point" disturbs nobody; what is killed after it is finished by the next command (`recover`).
+
+Only the standard library, and root executes nothing of a release.
+"""
+
+import argparse
+import fcntl
+import getpass
+import http.client
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent
+SLUG = HOME.name
+ETC, UNITS = Path("/etc", SLUG), Path("/etc/systemd/system")
+RELEASES, RUNS, STATIC = HOME / "releases", HOME / "runs", HOME / "static"
+SOCKET, MIGRATE = f"{SLUG}.socket", f"{SLUG}--migrate"
+# The current run: for the socket, and for the next boot. It is written here and nowhere else.
+POINTER = UNITS / f"{SOCKET}.d/run.conf"
+GATE = Path("/run", f"{SLUG}.gate")
+
+# For a new run to become ready, with a minute less than TimeoutStartSec; for one answer of /ready.
+GATE_SECONDS, READY_SECONDS = 30, 5
+# Releases beside the one that serves: a fault is often noticed a deploy or two later.
+KEEP = 3
+# The time of the build in UTC, and the commit: their order is the order of the builds.
+NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{7,40}")
+# The unit hides these directories, whatever their permissions.
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")
+SERVING = ("active", "reloading")
+# Only when nobody else wants the disk or the CPU.
+IDLE = ("ionice", "--class", "3", "nice", "-n", "19")
+
+
+class Refused(Exception):
+    """A command that cannot be carried out; the message says why, and what to do."""
+
+
+def say(text: str) -> None:
+    """Print a line. A reader that is gone (a lost connection) ends nothing."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def output(*words: str) -> str:
+    """Return what a command prints, whether it succeeds or not."""
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    return done.stdout
+
+
+def run(*words: str | Path) -> None:
+    """Run a command; Refused, with the first line it says, when it fails."""
+    done = subprocess.run(words, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    if "No space left on device" in done.stderr:
+        raise Refused("the disk is full")
+    if done.returncode:
+        said = done.stderr.strip().partition("\n")[0] or f"exit code {done.returncode}"
+        raise Refused(f"{' '.join(map(str, words)).removeprefix(' '.join(IDLE))}: {said}".strip())
+
+
+def write(path: Path, text: str | bytes, mode: int = 0o644) -> None:
+    """Write a file whole or not at all, also when the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync(path.parent)
+
+
+def sync(directory: Path) -> None:
+    """Make a rename durable. (`sync` would wait for all disks, those of the database as well.)"""
+    descriptor = os.open(directory, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def units(number: int, *, migrations: bool = True) -> list[str]:
+    """Name the units of a run: its service, then those beside it (`<slug>--…@.service`)."""
+    beside = sorted(path.name.partition("@")[0] for path in UNITS.glob(f"{SLUG}--*@.service"))
+    names = (SLUG, *(name for name in beside if migrations or name != MIGRATE))
+    return [f"{name}@{number}.service" for name in names]
+
+
+def states() -> dict[int, str]:
+    """Return the runs that systemd knows, with the state of the service of each."""
+    words = ("systemctl", "list-units", "--all", "--plain", "--no-legend", "--full")
+    unit = re.compile(rf"(?:● )?{SLUG}(--[a-z0-9-]+)?@(\d+)\.service +\S+ +(\S+)")
+    found: dict[int, str] = {}
+    for line in output(*words, f"{SLUG}@*.service", f"{SLUG}--*@*.service").splitlines():
+        if match := unit.match(line):
+            number = int(match[2])
+            found[number] = found.get(number, "beside") if match[1] else match[3]
+    return found
+
+
+def noted() -> set[int]:
+    """Return the runs that have a directory."""
+    return {int(path.name) for path in RUNS.iterdir() if path.name.isdigit()}
+
+
+def current() -> int | None:
+    """Return the run that the socket points at."""
+    text = POINTER.read_text() if POINTER.exists() else ""
+    found = re.search(rf"^Service={SLUG}@(\d+)\.service$", text, re.M)
+    return int(found[1]) if found else None
+
+
+def release_of(number: int | None) -> Path | None:
+    """Return the release of a run, None for a run without one."""
+    link = RUNS / str(number) / "release"
+    return RELEASES / Path(os.readlink(link)).name if link.is_symlink() else None
+
+
+def served() -> dict[str, int]:
+    """Return the releases that have served and are still here, with the first run of each."""
+    found: dict[str, int] = {}
+    for number in sorted(noted()):
+        release = release_of(number)
+        if release and release.is_dir() and (RUNS / str(number) / "served").exists():
+            found.setdefault(release.name, number)
+    return found
+
+
+def ready() -> tuple[int, list[str]]:
+    """Ask /ready on the shared socket: its status, 0 where nobody answers, and what is down."""
+    connection = http.client.HTTPConnection("localhost", timeout=READY_SECONDS)
+    try:
+        address = output("systemctl", "show", "--property=Listen", "--value", SOCKET).split()[0]
+        if address.startswith("/"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(READY_SECONDS)
+            connection.sock.connect(address)
+        else:
+            connection.host, _, port = address.rpartition(":")
+            connection.host, connection.port = connection.host.strip("[]"), int(port)
+        connection.request("GET", "/ready", headers={"Host": "localhost", "Connection": "close"})
+        answer = connection.getresponse()
+        checks = json.loads(answer.read()).get("checks", {})
+        down = [name for name, it in checks.items() if it["required"] and it["status"] != "up"]
+        return answer.status, down
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, http.client.HTTPException):
+        return 0, []
+    finally:
+        connection.close()
+
+
+# --- The move -------------------------------------------------------------------------------------
+
+
+def switch(release: Path, *, migrate: bool = False) -> None:
+    """Replace the present run by a new run of a release; a failure changes nothing."""
+    old, began = current(), int(time.time())
+    new = max([0, *states(), *noted()]) + 1
+    try:
+        prepare(new, release, old)
+        if migrate and (UNITS / f"{MIGRATE}@.service").exists():
+            say(f"migrate for run {new}")
+            run("systemctl", "start", f"{MIGRATE}@{new}.service")
+        merge_static(release)  # Before the first page that asks for them.
+        if old is None:
+            point(new)  # Without a run there is no socket.
+        say(f"start run {new} of {release.name} and wait until it is ready")
+        run("systemctl", "start", *units(new, migrations=False))
+        say(f"point the socket at run {new}")
+        point(new)
+        # Nothing can fail from here on, and two releases must not go on serving side by side.
+        ignore_interrupts()
+        (RUNS / str(new) / "served").touch()
+    except BaseException:
+        ignore_interrupts()
+        if old is None or current() != new:
+            undo(new, old, began)
+        raise
+    finally:
+        (GATE / str(new)).unlink(missing_ok=True)
+    run("systemctl", "start", f"{SLUG}.target")
+    if old is not None:
+        say(f"stop run {old}, which drains")
+        stop(old)
+    prune()
+    say(f"run {new} serves {release.name}")
+
+
+def prepare(number: int, release: Path, old: int | None) -> None:
+    """Give a run its release, its gate, and its copies of the environment and the secrets."""
+    directory = RUNS / str(number)
+    directory.mkdir()
+    (directory / "release").symlink_to(f"../../releases/{release.name}")
+    # Copies: after a crash a run must not start again with half of a change. Empty counts as unset,
+    # also for WEB_CONCURRENCY, over which gunicorn stumbles.
+    environment = re.sub(rb"^\w+=[ \t]*\n", b"", (ETC / "environment").read_bytes(), flags=re.M)
+    write(directory / "environment", environment, 0o600)
+    run("cp", "--archive", ETC / "credentials", directory)
+    write(GATE / str(number), gate(old))
+
+
+def gate(old: int | None) -> str:
+    """
+    Return the condition for the first start of a run: no less ready than the run it replaces.
+
+    What is down in the old run may be down in the new one, so that a fix can be deployed in an
+    outage. Any run is better than one that leaves three questions unanswered.
+    """
+    within = f"READY_GATE_SECONDS={GATE_SECONDS}\n"
+    if old is None:
+        return within
+    for _ in range(3 if states().get(old) in SERVING else 0):
+        status, down = ready()
+        if status in (200, 503):
+            return f"{within}READY_GATE_FORGIVES={','.join(down)}\n"
+    return ""
+
+
+def point(number: int) -> None:
+    """Make a run the current one: one file says so, and it is replaced as a whole."""
+    text = without_run()
+    wanted = units(number, migrations=False)
+    lines = {"Unit": f"Wants={' '.join(wanted)}", "Socket": f"Service={wanted[0]}"}
+    for section, line in lines.items():
+        text = text if f"[{section}]\n" in text else f"{text}[{section}]\n"
+        text = text.replace(f"[{section}]\n", f"[{section}]\n{line}\n", 1)
+    write(POINTER, text)
+    run("systemctl", "daemon-reload")
+
+
+def without_run() -> str:
+    """Return the pointer without its run: lines of the operator, such as a ListenStream=."""
+    text = POINTER.read_text() if POINTER.exists() else ""
+    return re.sub(rf"^(Wants|Service)={SLUG}(@|--).*\n", "", text, flags=re.M)
+
+
+def undo(new: int, old: int | None, began: int) -> None:
+    """Take back a run that did not get the socket, and show why."""
+    explain(new, began)
+    if old is None:
+        # A socket without a run would keep its clients waiting.
+        output("systemctl", "stop", SOCKET)
+        write(POINTER, without_run())
+        output("systemctl", "daemon-reload")
+    stop(new)
+    say(f"run {new} is undone; {f'run {old} is still serving' if old else 'nothing serves'}")
+
+
+def explain(number: int, began: int) -> None:
+    """Print what a run has logged, as people read it: warnings and errors, each once."""
+    words = ["journalctl", "--output=cat", "--no-pager", "--quiet", f"--since=@{began}"]
+    told: list[str] = []
+    for line in output(*words, *(f"--unit={name}" for name in units(number))).splitlines():
+        try:
+            values = json.loads(line)
+            level, event, trace = values["level"], values["event"], values.get("exception", "")
+        except (ValueError, LookupError, TypeError):
+            level, event, trace = "", line, ""
+        if level not in ("debug", "info") and event not in told:
+            # A traceback ends with the place and the error.
+            told += [event, *trace.splitlines()[-6:]]
+    say("\n".join(f"    {line}" for line in told[:40]))
+
+
+def stop(number: int) -> None:
+    """Stop a run, which drains."""
+    for name in units(number):
+        output("systemctl", "stop", name)
+        output("systemctl", "reset-failed", name)
+    forget(number)
+
+
+def forget(number: int) -> None:
+    """Remove the copies of a run that is over, and every trace of one that never served."""
+    directory = RUNS / str(number)
+    shutil.rmtree(directory / "credentials", ignore_errors=True)
+    (directory / "environment").unlink(missing_ok=True)
+    if not (directory / "served").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def ignore_interrupts() -> None:
+    """Finish what must not be left half done; commands that are started ignore them as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def recover() -> None:
+    """Finish what a killed command has left: one run serves, and the socket points at it."""
+    now = states()
+    serving = [number for number, state in now.items() if state in SERVING]
+    if serving and current() not in serving:
+        point(max(serving))
+    here = current()
+    if here in serving:
+        (RUNS / str(here) / "served").touch()
+    for number in sorted({*now, *noted()} - {here}):
+        if now.get(number, "inactive") != "inactive":
+            say(f"run {number} was left over; it is stopped")
+            stop(number)
+        forget(number)
+    shutil.rmtree(GATE, ignore_errors=True)
+    for path in RELEASES.glob("*.partial"):
+        shutil.rmtree(path)
+
+
+def prune() -> None:
+    """Keep the release that serves, the newest others that once did, and their static files."""
+    first, here = served(), release_of(current())
+    others = [name for name in first if here is None or name != here.name]
+    kept = {here.name if here else "", *others[-KEEP:]}
+    for path in (path for path in RELEASES.iterdir() if path.name not in kept):
+        # Renamed first: nobody can roll back to half of a release.
+        shutil.rmtree(path.rename(RELEASES / f"{path.name.removesuffix('.partial')}.partial"))
+    for number in noted() - {current()}:
+        release = release_of(number)
+        if release is None or first.get(release.name) != number or release.name not in kept:
+            shutil.rmtree(RUNS / str(number))
+    wanted = {name for release in RELEASES.iterdir() for name in published(release)}
+    wanted |= {folder for name in wanted for folder in name.parents}
+    for path in sorted(STATIC.rglob("*"), reverse=True):
+        if path.relative_to(STATIC) not in wanted:
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def published(release: Path) -> dict[Path, Path]:
+    """Return the static files of a release by name. A link that leads out of them is left out."""
+    root = release / "static"
+    paths = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+    inside = (path for path in paths if path.resolve().is_relative_to(root) and path.is_file())
+    return {path.relative_to(root): path for path in inside}
+
+
+def merge_static(release: Path) -> None:
+    """Add the static files of a release: a page loaded before a deploy still finds its own."""
+    for name, path in published(release).items():
+        place, content = STATIC / name, path.read_bytes()
+        # What was a file may be a directory now, and the other way round.
+        for folder in place.parents:
+            if folder.is_file():
+                folder.unlink()
+        if place.is_dir():
+            shutil.rmtree(place)
+        if not place.is_file() or place.read_bytes() != content:
+            write(place, content)
+
+
+# --- A release comes in ---------------------------------------------------------------------------
+
+
+def install(name: str) -> Path:
+    """Unpack a release from standard input and give it its packages; whole or not at all."""
+    final, partial = RELEASES / name, RELEASES / f"{name}.partial"
+    if final.is_dir():  # It has served, or a deploy that was killed has left it.
+        return final
+    partial.mkdir()
+    try:
+        say(f"unpack {name}")
+        run(*IDLE, "tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", partial)
+        # The service must be able to read it, whatever the umask of the person who built it.
+        run(*IDLE, "chmod", "-R", "u=rwX,go=rX", partial)
+        inspect(partial)
+        python, version = interpreter(partial, name)
+        run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
+        site = partial / f".venv/lib/python{version}/site-packages"
+        site.rmdir()
+        (partial / "packages").rename(site)
+        # The service cannot write beside its code. What cannot be compiled is perhaps never used.
+        compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
+        output(*IDLE, python, "-I", *compiling, f"{partial}")
+        run(*IDLE, "find", partial, "!", "-type", "l", "-exec", "sync", "{}", "+")
+        partial.rename(final)
+        sync(RELEASES)
+        return final
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def inspect(tree: Path) -> None:
+    """Refuse an archive with anything but files, directories, and links between them."""
+    for folder, folders, names in os.walk(tree):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            fine = stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR)
+            if path.is_symlink() and not os.path.isabs(os.readlink(path)):
+                fine = Path(os.path.realpath(path)).is_relative_to(tree)
+            if not fine:
+                raise Refused(f"{path.relative_to(tree)} leads out of the release, or is no file")
+
+
+def interpreter(tree: Path, name: str) -> tuple[str, str]:
+    """Return the full name, and the version, of the Python that a release was built for."""
+    try:
+        built = json.loads((tree / "release.json").read_text())
+        slug, called = built["slug"], built["name"]
+        version, machine = str(built["python"]), built["machine"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise Refused("this is no release; deploy/build makes one") from None
+    if (slug, called) != (SLUG, name):
+        raise Refused(f"this is release {called} of {slug}, not {name} of {SLUG}")
+    found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin")
+    if found is None or machine != platform.machine():
+        here = platform.machine() if found else "has no such Python"
+        raise Refused(f"built for Python {version} on {machine}; this host: {here}")
+    if (python := os.path.realpath(found)).startswith(HIDDEN):
+        raise Refused(f"{python} is hidden by the unit; install Python {version} elsewhere")
+    return python, version
+
+
+# The table or column that a migration takes away: calls of Alembic, then SQL.
+TAKES_AWAY = re.compile(
+    r"""\b(?:drop_table|rename_table)\(\s*["'](\w+)"""
+    r"""|\bdrop_column\((?:\s*[^,()]+,)?\s*(?:column_name\s*=\s*)?["'](\w+)"""
+    r"""|\balter_column\((?:\s*[^,()=]+,)?\s*["'](\w+)["'][^()]*new_column_name"""
+    r"""|(?i:\bDROP\s+(?:TABLE|COLUMN)\s+(?:IF\s+EXISTS\s+)?(?:\w+\.)?["`]?(\w+))"""
+    r"""|(?i:\bTABLE\s+(?:\w+\.)?["`]?(\w+)["`]?\s+RENAME\s+TO\b)"""
+    r"""|(?i:\bRENAME\s+(?:COLUMN\s+)?["`]?(\w+)["`]?\s+TO\b)"""
+)
+
+
+def refuse_drops(older: Path, newer: Path) -> None:
+    """
+    Refuse migrations of the newer release that take away what the code of the older one mentions.
+
+    During a deploy, and after a rollback, the older release works with the newer one's tables.
+    Words are compared, which may find too much: --allow-drops is for a person who knows better.
+    """
+    known = {path.name for path in older.glob("migrations/versions/*.py")}
+    code = "\n".join(path.read_text(errors="replace") for path in older.glob("app/**/*.py"))
+    for path in sorted(newer.glob("migrations/versions/*.py")):
+        upgrade = path.read_text(errors="replace").partition("\ndef downgrade")[0]
+        for found in TAKES_AWAY.finditer(upgrade if path.name not in known else ""):
+            name = found[found.lastindex or 0]
+            if re.search(rf"\b{name}\b", code):
+                line = upgrade.count("\n", 0, found.start()) + 1
+                raise Refused(
+                    f"{path.name}, line {line}, takes {name} away, which {older.name} may still "
+                    "use: first deploy a release that does without. If it does: --allow-drops"
+                )
+
+
+# --- Commands -------------------------------------------------------------------------------------
+
+
+def deploy(given: argparse.Namespace) -> None:
+    """Unpack a release from standard input, migrate, and switch to it."""
+    old = release_of(current())
+    if not NAME.fullmatch(given.name):
+        raise Refused(f"{given.name!r} is no name of a release, as deploy/build gives them")
+    if old and given.name < old.name and not given.older:
+        raise Refused(f"{given.name} is older than {old.name}, which serves. If so meant: --older")
+    release = install(given.name)
+    try:
+        if old and not given.allow_drops and not given.skip_migrations:
+            refuse_drops(old, release)
+        switch(release, migrate=not given.skip_migrations)
+    except BaseException:
+        if release != release_of(current()) and release.name not in served():
+            shutil.rmtree(release)
+        raise
+
+
+def rollback(given: argparse.Namespace) -> None:
+    """Switch to an earlier release, with today's environment and secrets."""
+    first, here = served(), serving_release()
+    others = [name for name in first if name != here.name]
+    wanted = [name for name in others if given.name in name]
+    if not given.name:
+        # Earlier by the first run: two rollbacks go two releases back, whatever the clocks said.
+        wanted = [name for name in others if first[name] < first.get(here.name, sys.maxsize)][-1:]
+    if len(wanted) != 1:
+        raise Refused(f"which release? There is: {', '.join(others) or 'no other'}")
+    for name in [] if given.allow_drops else first:
+        refuse_drops(RELEASES / wanted[0], RELEASES / name)
+    switch(RELEASES / wanted[0])
+
+
+def restart(_: argparse.Namespace) -> None:
+    """Start a new run of the release that serves, with today's environment and secrets."""
+    switch(serving_release())
+
+
+def serving_release() -> Path:
+    """Return the release that the socket points at; Refused before the first deploy."""
+    if (release := release_of(current())) is None:
+        raise Refused("nothing was deployed here yet")
+    return release
+
+
+def status(_: argparse.Namespace) -> None:
+    """Show the releases, /ready, and the run that serves; exit code 1 if none does."""
+    here, number = serving_release(), current() or 0
+    for name, first in served().items():
+        say(f"{'*' if name == here.name else ' '} {name}  since run {first}")
+    code, down = ready()
+    say(f"/ready: {code or 'no answer'}{', down: ' + ', '.join(down) if down else ''}")
+    subprocess.run(["systemctl", "--no-pager", "status", units(number)[0]], check=False)
+    sys.exit(states().get(number) not in SERVING)
+
+
+def secret(given: argparse.Namespace) -> None:
+    """Store a secret, read from standard input; a run reads it when it starts."""
+    value = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or "\0" in value:
+        raise Refused("a secret is the name of a variable, and a value on standard input")
+    write(ETC / "credentials" / given.name, value, 0o400)
+    say(f"{given.name} is stored; the service reads it at the next deploy or restart")
+
+
+def execute(given: argparse.Namespace) -> None:
+    """Run a command in the release that serves, within the walls of its unit."""
+    name, *rest = given.words[given.words[:1] == ["--"] :] or [""]
+    path = f"{serving_release()}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+    if (program := shutil.which(name, path=path)) is None:
+        raise Refused(f"no command {name!r}, neither in the release nor on this host")
+    words = ["systemd-run", "--quiet", "--collect", "--wait", "--service-type=exec"]
+    words += ["--pty" if sys.stdin.isatty() else "--pipe", f"--setenv=PATH={path}"]
+    # The settings of the service, less those that keep it alive.
+    other = re.compile("#|Exec|Kill|Log|Notify|OOMP|Restart|Sockets|Syslog|Timeout|Type|Watchdog")
+    section = ""
+    for line in output("systemctl", "cat", units(current() or 0)[0]).splitlines():
+        section = line if line.startswith("[") else section
+        if section == "[Service]" and "=" in line and not other.match(line):
+            words += ["--property", line.replace("%i", str(current()))]
+    os.execvp(words[0], [*words, "--", program, *rest])
+
+
+COMMANDS = {it.__name__: it for it in (deploy, rollback, restart, status, secret)}
+COMMANDS |= {"exec": execute}
+FLAGS = {
+    "--allow-drops": "though a migration takes away what an older release mentions",
+    "--skip-migrations": "leave the database as it is",
+    "--older": "though a newer build serves",
+}
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog=f"{HOME}/release", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    added = {name: commands.add_parser(name, help=it.__doc__) for name, it in COMMANDS.items()}
+    added["deploy"].add_argument("name", help="as deploy/build has named it")
+    added["rollback"].add_argument("name", nargs="?", default="", help="any part of a name")
+    added["secret"].add_argument("name", help="the variable; its value is read from standard input")
+    added["exec"].add_argument("words", nargs=argparse.REMAINDER, help="the command")
+    for name, text in FLAGS.items():
+        for command in ("deploy", "rollback") if name == "--allow-drops" else ("deploy",):
+            added[command].add_argument(name, action="store_true", help=text)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Carry out one command, and no other that changes something at the same time."""
+    given = arguments()
+    if os.geteuid() or not RELEASES.is_dir():
+        raise Refused("this is for root, on a host that deploy/setup has prepared")
+    os.umask(0o022)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A connection that is lost is no reason to leave a move half done.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if given.command in ("status", "exec"):
+        return COMMANDS[given.command](given)
+    # Opening it is enough to hold it, so only root may. The kernel lets go of it with the process.
+    with os.fdopen(os.open(HOME / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"{lock.read()} is at work here; wait until it has finished") from None
+        lock.truncate(0)
+        lock.write(f"{given.command} (pid {os.getpid()})")
+        lock.flush()
+        if given.command != "secret":
+            recover()
+        COMMANDS[given.command](given)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (Refused, OSError) as error:
+        sys.exit(str(error))

@@ -1,1 +1,0 @@
-"""One module per verb: `HELP`, `arguments`, `run`, and `remote` where it is another thing there."""
