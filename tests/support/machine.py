@@ -12,6 +12,7 @@ a reboot. Nothing of it outlives the process that made it, however that one ends
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import subprocess
 import tempfile
@@ -197,31 +198,37 @@ class Machine:
         """
         return Path(f"/proc/{self.leader}/root") / path.lstrip("/")
 
-    def start(self, *words: str, folder: str = "/") -> Job:
+    def start(self, *words: str, folder: str = "/", input: Path | None = None) -> Job:
         """
-        Start a command in it, to be watched.
+        Start a command in it, to be watched; it reads a file of this computer.
         """
         inside = self._inside(words, folder=folder)
-        return Job(subprocess.Popen(inside, **_STREAMS, stdin=subprocess.DEVNULL))
+        with (input or Path(os.devnull)).open("rb") as stdin:
+            return Job(subprocess.Popen(inside, **_STREAMS, stdin=stdin))
 
     def run(
         self,
         *words: str,
         check: bool = True,
         timeout: float = 120,
-        input: str | None = None,
+        input: str | Path | None = None,
         user: str | None = None,
         environment: Mapping[str, str] | None = None,
         folder: str = "/",
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run a command in it. With `check`, a failure shows the end of its output, which is that of both streams.
+        Run a command in it, which reads a text, or a file of this computer. With `check`, a failure shows the end of its
+        output, which is that of both streams.
         """
         __tracebackhide__ = True
         inside = self._inside(words, folder=folder, user=user, environment=environment)
-        with subprocess.Popen(inside, **_STREAMS, stdin=subprocess.PIPE if input else subprocess.DEVNULL) as process:
+        file, text = (input, None) if isinstance(input, Path) else (Path(os.devnull), input)
+        with (
+            file.open("rb") as stdin,
+            subprocess.Popen(inside, **_STREAMS, stdin=subprocess.PIPE if text else stdin) as process,
+        ):
             try:
-                output, _ = process.communicate(input, timeout)
+                output, _ = process.communicate(text, timeout)
                 outcome = f"ended with {process.returncode}"
             except subprocess.TimeoutExpired:
                 processes.kill_group(process.pid)

@@ -1,5 +1,5 @@
 """
-A host: a machine, and on it a service as its operator has it: set up, deployed, and changed by the release tool alone.
+A host: a machine, and on it a service as its operator has it: set up, deployed, and changed by its own program alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.support.machine import Machine
 from tests.support.processes import wait_until
 from tests.support.releases import git
 from tests.vm.edges import NGINX, Edge, ask
-from tests.vm.operator import TOOL, Operator
+from tests.vm.operator import Operator, Release
 
 
 @dataclass
 class Host:
     """
-    A service on a machine. `release()` is the tool, typed by root in the project's folder.
+    A service on a machine. `release()` is its program, typed by root there.
     """
 
     machine: Machine
@@ -40,31 +40,37 @@ class Host:
     def folder(self) -> str:
         return f"/root/{self.slug}"
 
-    # The tool
+    @property
+    def program(self) -> str:
+        return f"/opt/{self.slug}/release"
+
+    # Its commands
 
     def push_project(self) -> None:
         """
-        Give root the project, as a clone has it.
+        Give root the part of the project that a host needs, as deploy/remote sends it.
         """
-        files = git(self.operator.project.path, "ls-files").split("\n")
+        files = git(self.operator.project.path, "ls-files", "deploy").split("\n")
         for name in filter(None, files):
             self.machine.push(self.operator.project / name, f"{self.folder}/{name}")
 
-    def start_release(self, *words: str) -> Job:
-        return self.machine.start(*TOOL, *words, folder=self.folder)
-
-    def release(self, *words: str, check: bool = True, input: str | None = None) -> CompletedProcess[str]:
+    def setup(self, *words: str, check: bool = True) -> CompletedProcess[str]:
+        """
+        Run deploy/setup there.
+        """
         __tracebackhide__ = True
-        return self.machine.run(*TOOL, *words, check=check, input=input, folder=self.folder, timeout=180)
+        given = (self.domain, f"ops@{self.domain}") if self.operator.project.facts["has_edge"] else ()
+        return self.machine.run("sh", "deploy/setup", *(words or given), folder=self.folder, check=check)
 
-    def setup(self, *words: str) -> CompletedProcess[str]:
+    def release(self, *words: str, check: bool = True, input: str | Path | None = None) -> CompletedProcess[str]:
+        """
+        Run deploy/host.py there, which is called `release`.
+        """
         __tracebackhide__ = True
-        given = (
-            ["--domain", self.domain, "--email", f"ops@{self.domain}"]
-            if self.operator.project.facts["has_edge"]
-            else []
-        )
-        return self.release("setup", *given, *words)
+        return self.machine.run(self.program, *words, check=check, input=input, timeout=180)
+
+    def start_release(self, *words: str, input: Path | None = None) -> Job:
+        return self.machine.start(self.program, *words, input=input)
 
     def set_environment(self, variables: Mapping[str, str]) -> None:
         """
@@ -75,29 +81,23 @@ class Host:
         path.write_text(text + "".join(f"{name}={value}\n" for name, value in variables.items()))
 
     def set_secret(self, name: str, value: str) -> None:
-        self.release("secret", "set", name, input=value)
+        self.release("secret", name, input=value)
 
-    def push_artifact(self, artifact: Path) -> str:
-        """
-        Copy an artifact there; where it lies.
-        """
-        place = f"/root/{artifact.name}"
-        if not (self.machine / place).exists():
-            self.machine.push(artifact, place)
-        return place
-
-    def deploy(self, artifact: Path, *words: str, check: bool = True) -> CompletedProcess[str]:
+    def deploy(self, release: Release, *words: str, check: bool = True) -> CompletedProcess[str]:
         __tracebackhide__ = True
-        return self.release("deploy", "--artifact", self.push_artifact(artifact), *words, check=check)
+        return self.release("deploy", release.name, *words, input=release.file, check=check)
+
+    def start_deploy(self, release: Release, *words: str) -> Job:
+        return self.start_release("deploy", release.name, *words, input=release.file)
 
     def deploy_edited(self, edits: Mapping[str, str], *words: str) -> str:
         """
         Deploy a commit that changes or adds files; the name of its release.
         """
         __tracebackhide__ = True
-        release, artifact = self.operator.edited(edits)
-        self.deploy(artifact, *words)
-        return release
+        release = self.operator.edited(edits)
+        self.deploy(release, *words)
+        return release.name
 
     # What is
 

@@ -1,35 +1,51 @@
 """
-The operator's side: a project in git, and the artifacts that are made of it.
+The operator's side: a project in git, and the releases that are built from it.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.project import Project
 from tests.support.releases import UserProject, git
 
-#: The release tool, as it is typed in a project's folder.
-TOOL = ("python3", "deploy/release")
+
+@dataclass(frozen=True)
+class Release:
+    """
+    A release in a file, as deploy/build makes it.
+    """
+
+    name: str
+    file: Path
+
+    @classmethod
+    def in_file(cls, file: Path) -> Release:
+        with tarfile.open(file) as archive:
+            facts = archive.extractfile("./release.json")
+            assert facts is not None, f"{file} holds no release.json"
+            return cls(json.load(facts)["name"], file)
 
 
 @dataclass
 class Operator:
     """
-    The person who deploys: a project in git, made into artifacts for one kind of machine.
+    The person who deploys: a project in git, made into releases for one kind of machine.
 
-    The first artifact is built by the tool itself, from an index. The others differ from it by an edit of the project, as the
-    next commit does, and are packed here: the wheels are the same.
+    The first is built by deploy/build, from an index. The others differ from it by an edit of the project, as the next
+    commit does, and are packed here: the packages are the same.
     """
 
     project: UserProject
-    _first: Path | None = None
+    _first: Release | None = None
+    _target: Mapping[str, str] = field(default_factory=dict)
     _count: int = 0
 
     @classmethod
@@ -48,42 +64,55 @@ class Operator:
         return str(self.project.facts["project_slug"])
 
     @property
-    def first(self) -> Path:
+    def first(self) -> Release:
         assert self._first is not None, "nothing was built"
         return self._first
 
-    def build(self, target: str) -> None:
+    def build(self, python: str, machine: str) -> None:
         """
-        Let `release build` make an artifact of the last commit, for a kind of machine.
+        Let deploy/build make a release of the last commit, for a kind of machine.
         """
-        self.project.run(*TOOL, "build", "--for", target, "--to", "dist")
-        self._first = next((self.project / "dist").glob("*.tar.gz"))
+        self.project.run("deploy/build", python, machine)
+        self._target = {"python": python, "machine": machine}
+        (file,) = (self.project / "dist").glob("*.tar.gz")
+        self._first = Release.in_file(file)
+        self._beginning.write_bytes(_without_end(file))
 
-    def edited(self, edits: Mapping[str, str]) -> tuple[str, Path]:
+    @property
+    def _beginning(self) -> Path:
+        return self.first.file.with_suffix(".beginning")
+
+    def edited(self, edits: Mapping[str, str]) -> Release:
         """
-        The release and the artifact of a commit that changes or adds files: path → text.
+        The release of a commit that changes or adds files: path → text.
         """
         self._count += 1
         # In the order in which they are made, and after the first.
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._count))
-        release = f"{stamp}-{self._count:07x}"
-        destination = self.first.with_name(f"{self.slug}-{release}.tar.gz")
-        with tarfile.open(self.first) as old, tarfile.open(destination, "w:gz", compresslevel=1) as new:
-            manifest = json.loads(_content(old, "manifest.json"))
-            # The manifest is what an artifact begins with.
-            files = {"manifest.json": json.dumps(manifest | {"release": release}).encode()}
-            files |= {f"tree/{name}": text.encode() for name, text in edits.items()}
-            for name, content in files.items():
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode, entry.mtime = len(content), 0o644, int(time.time())
-                new.addfile(entry, io.BytesIO(content))
-            for member in old:
-                if member.name not in files:
-                    new.addfile(member, old.extractfile(member) if member.isfile() else None)
-        return release, destination
+        name = f"{stamp}-{self._count:07x}"
+        facts = {"name": name, "slug": self.slug, **self._target}
+        changed = {"release.json": json.dumps(facts), **edits}
+        file = self.first.file.with_name(f"{name}.tar.gz")
+        # What comes later replaces what came before: in an archive, and so in one that was compressed in two parts.
+        file.write_bytes(self._beginning.read_bytes() + gzip.compress(_archive(changed), compresslevel=1))
+        return Release(name, file)
 
 
-def _content(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    assert file is not None, f"{name} is no file"
-    return file.read()
+def _without_end(file: Path) -> bytes:
+    """
+    A compressed archive that can be gone on with.
+    """
+    content = gzip.decompress(file.read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        archive.getmembers()
+        return gzip.compress(content[: archive.offset], compresslevel=1)
+
+
+def _archive(files: Mapping[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size, entry.mode, entry.mtime = len(text.encode()), 0o644, int(time.time())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()

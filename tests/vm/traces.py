@@ -10,10 +10,10 @@ from tests.vm.host import Host
 
 #: Everywhere a service may leave something.
 PLACES = ("/etc", "/opt", "/run", "/usr/local", "/var/lib", "/root", "/tmp", "/home")
-#: What comes and goes by itself, or is the tests' own: the artifacts in /root.
+#: What comes and goes by itself.
 NOISE = re.compile(
-    r"/run/(systemd|dbus|log|user|udev|sudo|lock|postgresql|sshd?)\b|/run/\w+\.pid|/run/motd\.dynamic|/run/[\w-]+\.gate$|/var/lib/(postgresql|systemd|dpkg|private)/"
-    r"|/tmp/systemd-private|/etc/\.pwd\.lock|/etc/(passwd|group|shadow|gshadow|sub[ug]id)-|\.tar\.gz$|__pycache__"
+    r"/run/(systemd|dbus|log|user|udev|sudo|lock|credentials|postgresql|sshd?)\b|/run/\w+\.pid|/run/motd\.dynamic|/run/[\w-]+\.gate$|/var/lib/(postgresql|systemd|dpkg|private)/"
+    r"|/tmp/systemd-private|/etc/\.pwd\.lock|/etc/(passwd|group|shadow|gshadow|sub[ug]id)-|__pycache__"
 )
 
 
