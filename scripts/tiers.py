@@ -1,8 +1,8 @@
 """
 The tiers of the tests: what each takes, and which of them may run beside which.
 
-    scripts/tiers.py                the plan: when each tier starts and ends
-    scripts/tiers.py render vm      the programs that these tiers use
+    python3 scripts/tiers.py [CORES]            the plan: when each tier starts and ends
+    python3 scripts/tiers.py programs [TIER …]  the programs that these tiers use, or all of them
 """
 
 import json
@@ -38,11 +38,22 @@ YARDSTICK = 0.03
 
 POSTGRES = ("postgres",)
 MACHINE = ("debootstrap", "nsenter", "systemd-nspawn", "unshare")
-ENGINE = ("buildah", "debootstrap", "docker", "dockerd", "iptables", "nsenter", "openssl", "podman", "slirp4netns")
+ENGINE = (
+    "buildah",
+    "debootstrap",
+    "docker",
+    "dockerd",
+    "ip",
+    "iptables",
+    "nsenter",
+    "openssl",
+    "podman",
+    "slirp4netns",
+)
 
 #: Those that take longest begin first; the others run beside them. What a person waits for first is cheap: render.
 TIERS = (
-    Tier("render", 60, 52, 1.3, programs=("openssl", "shellcheck")),
+    Tier("render", 60, 52, 1.3, programs=("shellcheck",)),
     Tier("vm", 400, 445, 0.6, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
     Tier("image", 430, 431, 0.8, resource="engine", programs=ENGINE),
     Tier("boot", 430, 271, 1.5, programs=POSTGRES),
@@ -72,7 +83,9 @@ def plan(tiers: Iterable[Tier], cores: float) -> dict[str, tuple[float, float]]:
     """
     When each tier starts and ends, in seconds, if each takes as long as it says.
     """
-    waiting, ends, found = list(tiers), {}, {}
+    waiting = list(tiers)
+    ends: dict[Tier, float] = {}
+    found: dict[str, tuple[float, float]] = {}
     now = 0.0
     while waiting or ends:
         for tier in startable(waiting, ends, cores):
@@ -113,17 +126,17 @@ def slowness() -> float:
     return max(1.0, yardstick() / YARDSTICK)
 
 
-def programs(names: Iterable[str]) -> list[str]:
+def programs(names: Iterable[str] = ()) -> list[str]:
     """
-    What these tiers start, each program once.
+    What these tiers start, or all of them, each program once.
     """
-    chosen = set(names)
+    chosen = set(names) or {tier.name for tier in TIERS}
     return sorted({program for tier in TIERS if tier.name in chosen for program in tier.programs})
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(*programs(sys.argv[1:]), sep="\n")
+    if sys.argv[1:2] == ["programs"]:
+        print(*programs(sys.argv[2:]), sep="\n")
     else:
-        for name, (start, end) in plan(TIERS, 2).items():
+        for name, (start, end) in plan(TIERS, float(sys.argv[1] if sys.argv[1:] else 2)).items():
             print(f"{name:<10} {start:6.0f} {end:6.0f}")
