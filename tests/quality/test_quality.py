@@ -5,6 +5,7 @@ A rendered project passes its own checks, in its own environment, as locked and 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ UNREAD = (
     *("deploy/compose/", "deploy/kubernetes/", "deploy/nginx/", "renovate.json", "scripts/compose.mk"),
     *("scripts/kubernetes", "scripts/smoke_image_compose.sh"),
 )
+#: What its tests look at, beside the dependencies and the options of pytest.
+TESTED = (".env.example", "alembic.ini", "app/", "gunicorn.conf.py", "migrations/", "serving/", "tests/")
 #: The serving layer: whoever boots a server in its tests reads this, and neither the example nor the database.
 SERVING = ("gunicorn.conf.py", "serving/", "tests/serving/")
 
@@ -54,6 +57,19 @@ def has_twin(projects: Projects, variant: Variant) -> bool:
 
     own = files(projects.render(variant), read=is_read)
     return any(files(other, read=is_read) == own for other in before(projects, variant))
+
+
+def is_tested(projects: Projects, variant: Variant) -> bool:
+    """
+    Whether the tests of an earlier variant are the same, and what they test.
+    """
+
+    def tested(project: Project) -> tuple[object, ...]:
+        options = tomllib.loads(project.read("pyproject.toml"))["tool"]["pytest"]
+        return project.fingerprint, options, files(project, read=lambda name: name.startswith(TESTED))
+
+    own = tested(projects.render(variant))
+    return any(tested(other) == own for other in before(projects, variant))
 
 
 def booting(project: Project) -> list[str]:
@@ -106,7 +122,7 @@ def test_suite(projects: Projects, variant: Variant) -> None:
     """
     Its own tests pass on the embedded database, and warn of nothing.
     """
-    if has_twin(projects, variant):
+    if is_tested(projects, variant):
         return
     project = projects.render(variant).sync()
     project.run(*suite(booted(projects, variant)))
