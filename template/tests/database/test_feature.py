@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,17 +112,17 @@ def test_a_stop_right_after_the_start_cuts_nothing_off(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection that is opened at the start is closed in good order."""
-    leaving, ended = threading.Event(), threading.Event()
+    leaving, ended = asyncio.Event(), asyncio.Event()
 
     async def report(database: Database) -> None:
-        while not leaving.is_set():
-            await asyncio.sleep(0.01)
+        await leaving.wait()
         await asyncio.sleep(0.1)
         ended.set()
 
     monkeypatch.setattr("app.database.feature.report_capacity", report)
-    with TestClient(create_app(settings)):
-        leaving.set()
+    with TestClient(create_app(settings)) as client:
+        assert client.portal is not None
+        client.portal.call(leaving.set)
     assert ended.is_set()
 
 
