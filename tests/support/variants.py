@@ -208,6 +208,17 @@ def applications() -> tuple[Variant, ...]:
     return tuple(found.values())
 
 
+@cache
+def kinds() -> tuple[Variant, ...]:
+    """
+    The first application for each combination of things that it has or has not: others differ in numbers.
+    """
+    found: dict[tuple[Any, ...], Variant] = {}
+    for variant in applications():
+        found.setdefault(tuple(fact for fact in application(variant) if isinstance(fact, bool)), variant)
+    return tuple(found.values())
+
+
 def frozen(answer: Any) -> Any:
     return tuple(answer) if isinstance(answer, list) else answer
 
