@@ -88,7 +88,8 @@ def _telling_stop(server: Any) -> Callable[..., None]:
         server.reap_workers = reap_and_extend
         while True:
             try:
-                return stop(*args, **kwargs)
+                stop(*args, **kwargs)
+                return
             except HaltServer:
                 # A second worker that could not start, found while stopping because of the first.
                 # gunicorn 27.0 would end here with a traceback, exit code 1 and workers left over.

@@ -6,9 +6,9 @@ of the workers. It proves that the process which replaces broken workers does it
 no worker is broken now. (A ping by the workers would go on while the master hangs. A thread in the
 master would go on while its loop hangs, and forking a process that has threads is unsafe.)
 
-The watchdog has to wait longer than HEARTBEAT_SECONDS plus the start of a worker: that is how long
-gunicorn needs to notice and replace one, all without a ping. Where WatchdogSec= is shorter than
-that, because HEARTBEAT_SECONDS was raised, systemd is asked for more.
+WatchdogSec= has to be longer than HEARTBEAT_SECONDS plus the start of a worker: that is how long
+gunicorn needs to notice and replace one, all without a ping. The unit is written for the default;
+where HEARTBEAT_SECONDS was raised, systemd is asked for as much more.
 """
 
 import os
@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from serving import notify
 from serving.environment import Environment
 
-# For the start of a worker: imports and lifespan, on a machine that is busy.
-START_SECONDS = 60
+# HEARTBEAT_SECONDS, as gunicorn.conf.py and the unit have it.
+DEFAULT_HEARTBEAT_SECONDS = 30
 
 
 class Heartbeat(Protocol):
@@ -52,9 +52,9 @@ class Watchdog:
             return None
         if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
             return None
-        needed = int((heartbeat_seconds + START_SECONDS) * 1e6)
-        if needed > int(microseconds):
-            notify.send(f"WATCHDOG_USEC={needed}")
+        if heartbeat_seconds > DEFAULT_HEARTBEAT_SECONDS:
+            more = int((heartbeat_seconds - DEFAULT_HEARTBEAT_SECONDS) * 1e6)
+            notify.send(f"WATCHDOG_USEC={int(microseconds) + more}")
         return cls(int(microseconds), heartbeat_seconds)
 
     def check(self, arbiter: Any) -> None:

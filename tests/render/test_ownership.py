@@ -19,7 +19,7 @@ WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
     r"|app\.items|migrat|(?<!container )\bengines?\b",
     "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
-    "has_vm": r"journalctl|deploy/release|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
+    "has_vm": r"journalctl|deploy/host\.py|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",
     "has_image": r"dockerfile|dockerignore|scripts/image|serving.healthcheck|docs/image|smoke-image|scan-image",
     "has_compose": r"compose\.yaml|docker compose|deploy/compose|make rollout",

@@ -64,6 +64,17 @@ def test_the_environment_beats_a_secret_file_beats_dotenv(
     assert MailSettings().port == 1
 
 
+def test_a_directory_of_credentials_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd gives a file of a directory the credential's name, then its own; a plain one wins."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "secret_MAIL_PASSWORD").write_text("of a directory\n")
+    assert MailSettings().password == "of a directory"
+    (tmp_path / "MAIL_PASSWORD").write_text("plain\n")
+    assert MailSettings().password == "plain"
+
+
 def test_dotenv_is_not_read_in_production(dotenv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that a developer left behind does not configure production."""
     dotenv.write_text("MAIL_PORT=1\n")

@@ -16,6 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from app.database.settings import PROJECT
 from tests.fixtures.database import alembic_config, run_sql
 
+# For two processes to import everything on a machine that is busy.
+PATIENCE = 110
+
 MIGRATION = """
 import time
 
@@ -56,7 +59,7 @@ def upgrade(url: str, directory: str, barrier: Barrier) -> None:
     """Migrate in a process of its own, when the others are ready too."""
     config = alembic_config(url)
     config.set_main_option("version_locations", directory)
-    barrier.wait(60)
+    barrier.wait(PATIENCE)
     command.upgrade(config, "head")
 
 
@@ -118,7 +121,7 @@ def test_several_at_once(database_url: str, tmp_path: Path) -> None:
     for deploy in deploys:
         deploy.start()
     for deploy in deploys:
-        deploy.join(60)
+        deploy.join(PATIENCE)
     assert [deploy.exitcode for deploy in deploys] == [0, 0]
     command.downgrade(config, "-1")
 

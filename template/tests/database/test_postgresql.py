@@ -23,18 +23,27 @@ from tests.database.sql import COUNT, ENDLESS
 from tests.fixtures.database import run_sql
 from tests.fixtures.postgresql import Relay
 
+# For what happens as soon as the machine gets round to it.
+PATIENCE = 20.0
+
 
 @pytest.fixture
-def relayed(settings: Settings, relay: Relay) -> Settings:
-    """Return settings that reach the database through the relay, with short times."""
+def seconds() -> float:
+    """Return how long a statement may take."""
+    return PATIENCE
+
+
+@pytest.fixture
+def relayed(settings: Settings, relay: Relay, seconds: float) -> Settings:
+    """Return settings that reach the database through the relay."""
     parts = urlsplit(settings.database.effective_url)
     login = parts.netloc.rpartition("@")[0]
     netloc = f"{login}@127.0.0.1:{relay.port}" if login else f"127.0.0.1:{relay.port}"
     url = SecretStr(urlunsplit(parts._replace(netloc=netloc)))
     return replace(
         settings,
-        database=DatabaseSettings(url=url, app_env="production", seconds=1),
-        readiness=ReadinessSettings(ready_cache_seconds=0, ready_check_seconds=0.5),
+        database=DatabaseSettings(url=url, app_env="production", seconds=seconds),
+        readiness=ReadinessSettings(ready_cache_seconds=0, ready_check_seconds=seconds / 2),
     )
 
 
@@ -85,14 +94,13 @@ def test_restart_is_not_noticed(client: TestClient, relay: Relay) -> None:
     assert client.get("/count").status_code == 200
 
 
+@pytest.mark.parametrize("seconds", [2.0])
 def test_silent_network(client: TestClient, relay: Relay) -> None:
     """When nothing comes back, requests end in time, and afterwards everything works."""
     assert client.get("/count").status_code == 200
     relay.frozen.set()
-    begun = time.monotonic()
+    # In the time of a statement: at the deadline of the request it would be a 504.
     assert client.get("/count").status_code == 503
-    # The time of a statement, its second of grace, and the orderly end of the connection.
-    assert time.monotonic() - begun < 8
     ready = client.get("/ready")
     assert ready.json()["checks"]["database"] == {
         "status": "down",
@@ -111,7 +119,7 @@ def test_connection_lost_in_a_statement(client: TestClient, relay: Relay) -> Non
         pending = threads.submit(client.get, "/slow")
         wait_until_busy(client)
         relay.down()
-        assert pending.result(timeout=10).status_code == 503
+        assert pending.result(PATIENCE).status_code == 503
     relay.up()
     assert client.get("/count").status_code == 200
 
@@ -119,7 +127,7 @@ def test_connection_lost_in_a_statement(client: TestClient, relay: Relay) -> Non
 def wait_until_busy(client: TestClient) -> None:
     """Wait until a statement runs on a connection."""
     pool = client.app_state["database"].engine.pool
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while pool.checkedout() == 0:
         assert time.monotonic() < end
         client.get("/health")
@@ -160,7 +168,7 @@ def test_capacity_is_reported(
     settings = replace(settings, logs=LogSettings(log_format="json"))
     lines: list[dict[str, object]] = []
     with TestClient(create_app(settings)) as client:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not lines and time.monotonic() < end:
             client.get("/health")
             said = capfd.readouterr().err.splitlines()

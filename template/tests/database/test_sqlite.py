@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> DatabaseSettings:
         "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
         "CREATE TABLE children (parent_id INTEGER REFERENCES parents (id))",
     )
-    return DatabaseSettings(url=SecretStr(url), seconds=0.5)
+    return DatabaseSettings(url=SecretStr(url), seconds=60)
 
 
 async def test_foreign_keys_hold(settings: DatabaseSettings) -> None:
@@ -78,6 +78,7 @@ async def test_writers_queue(settings: DatabaseSettings) -> None:
 
 async def test_a_writer_waits_only_so_long(settings: DatabaseSettings) -> None:
     """Behind a writer that does not end, others are told the database is unavailable."""
+    settings = settings.model_copy(update={"seconds": 0.5})
     database = await asyncio.to_thread(Database, settings)
     async with database.session() as writer:
         await writer.execute(text("INSERT INTO parents VALUES (1)"))

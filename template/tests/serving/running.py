@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,10 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._log = directory / f"server-{self.port}.log"
+        # The address of a socket has room for about 100 characters: pytest's folders are too deep.
+        self._short = tempfile.TemporaryDirectory()
+        address = environ.get("NOTIFY_SOCKET", f"{self._short.name}/notify")
+        self.systemd = Systemd(address)
         defaults = {
             "PATH": os.environ["PATH"],
             "BIND": f"127.0.0.1:{self.port}",
@@ -44,6 +50,7 @@ class Server:
             "ACCEPT_SECONDS": "0",
             "LAME_DUCK_SECONDS": "1",
             "HEARTBEAT_SECONDS": "5",
+            "NOTIFY_SOCKET": address,
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -68,6 +75,8 @@ class Server:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
+        self.systemd.close()
+        self._short.cleanup()
         # pytest shows it when the test has failed.
         print(self.log())
 
@@ -81,8 +90,11 @@ class Server:
         return self
 
     def started(self, workers: int = 1) -> Self:
-        """Wait until so many workers have completed their startup, ever."""
-        return self.logged("Application startup complete", workers)
+        """
+        Wait until so many workers serve, ever: after their startup is complete, and in the log.
+        """
+        self.systemd.heard("workers serve", workers)
+        return self
 
     def workers(self) -> list[int]:
         """Return the process ids of all workers that ever started."""
@@ -127,35 +139,38 @@ class Systemd:
 
     def __init__(self, address: str) -> None:
         """An address that begins with `@` is in the abstract namespace, as systemd writes it."""
-        self.address = address
+        self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
-        self._socket.settimeout(0.05)
-        self.received: list[tuple[float, str]] = []
+        self._socket.bind(self._address)
+        self._received: list[tuple[float, str]] = []
+        # The kernel keeps ten messages for a reader who is busy; the service drops the rest.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def close(self) -> None:
         """Stop listening."""
+        self._socket.sendto(b"", self._address)
+        self._reader.join()
         self._socket.close()
 
-    def has(self, assignment: str, since: float = 0) -> bool:
-        """Tell whether a message with this assignment has come since a moment."""
-        self._read()
-        return any(assignment in text and moment >= since for moment, text in self.received)
+    def count(self, assignment: str, since: float = 0) -> int:
+        """Count the messages with this assignment that have come since a moment."""
+        received = list(self._received)
+        return sum(assignment in text and moment >= since for moment, text in received)
 
-    def heard(self, assignment: str, since: float = 0) -> None:
-        """Wait for a message with this assignment."""
-        wait_until(lambda: self.has(assignment, since), f"{assignment} from the service")
+    def heard(self, assignment: str, times: int = 1, *, since: float = 0) -> None:
+        """Wait for so many messages with this assignment."""
+        what = f"{times} × {assignment!r} from the service"
+        wait_until(lambda: self.count(assignment, since) >= times, what)
 
     def silence(self, assignment: str, seconds: float) -> None:
         """Wait for so long a pause between messages with this assignment."""
 
         def is_silent() -> bool:
-            now = time.monotonic()
-            return not self.has(assignment, now - seconds)
+            return self.count(assignment, since=time.monotonic() - seconds) == 0
 
         wait_until(is_silent, f"{seconds:g} s without {assignment}")
 
     def _read(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            while True:
-                self.received.append((time.monotonic(), self._socket.recv(4096).decode()))
+        while message := self._socket.recv(4096):
+            self._received.append((time.monotonic(), message.decode()))

@@ -9,42 +9,36 @@ from signal import SIGKILL, SIGTERM, SIGTTIN
 import pytest
 
 from tests.serving.conftest import Serve
-from tests.serving.running import Systemd, wait_until
+from tests.serving.running import wait_until
 
 
-def test_ready_is_sent_when_all_workers_serve(
-    serve: Serve, systemd: Systemd, tmp_path: Path
-) -> None:
+def test_ready_is_sent_when_all_workers_serve(serve: Serve, tmp_path: Path) -> None:
     """systemd learns READY=1 from the last worker, and nothing before it serves."""
     gate = tmp_path / "gate"
-    server = serve(WEB_CONCURRENCY="2", NOTIFY_SOCKET=systemd.address, PROBE_GATE=str(gate))
-    systemd.heard("STATUS=1 of 2 workers serve")
+    server = serve(WEB_CONCURRENCY="2", PROBE_GATE=str(gate))
+    server.systemd.heard("STATUS=1 of 2 workers serve")
     assert server.get()[0] == 200
-    assert not systemd.has("READY=1")
+    assert not server.systemd.count("READY=1")
     gate.touch()
-    systemd.heard("READY=1\nSTATUS=2 of 2 workers serve")
+    server.systemd.heard("READY=1\nSTATUS=2 of 2 workers serve")
     server.tell(SIGTERM)
-    systemd.heard("STOPPING=1")
+    server.systemd.heard("STOPPING=1")
     assert server.ended() == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 def test_ready_reaches_the_abstract_namespace(serve: Serve) -> None:
     """An address that begins with @ is one without a file."""
-    listening = Systemd("@steadfast-test-" + str(time.monotonic_ns()))
-    try:
-        serve(NOTIFY_SOCKET=listening.address).started()
-        listening.heard("READY=1")
-    finally:
-        listening.close()
+    server = serve(NOTIFY_SOCKET="@steadfast-test-" + str(time.monotonic_ns()))
+    server.systemd.heard("READY=1")
 
 
-def test_a_broken_first_start_ends_the_service(serve: Serve, systemd: Systemd) -> None:
+def test_a_broken_first_start_ends_the_service(serve: Serve) -> None:
     """An application that cannot be imported: exit code 3, a traceback, and no READY=1."""
-    server = serve(WEB_CONCURRENCY="2", PROBE="broken", NOTIFY_SOCKET=systemd.address)
+    server = serve(WEB_CONCURRENCY="2", PROBE="broken")
     assert server.ended() == 3
     assert "RuntimeError: broken on purpose" in server.log()
-    assert not systemd.has("READY=1")
+    assert not server.systemd.count("READY=1")
 
 
 def test_a_failing_lifespan_ends_the_service(serve: Serve) -> None:
@@ -103,10 +97,10 @@ def test_workers_know_how_many_they_are(serve: Serve) -> None:
     wait_until(lambda: server.get("/workers") == (200, b"3"), "a worker of three")
 
 
-def test_an_unknown_uvicorn_is_served_by_its_own_means(serve: Serve, systemd: Systemd) -> None:
+def test_an_unknown_uvicorn_is_served_by_its_own_means(serve: Serve) -> None:
     """It says loudly what is lost, serves, and still tells systemd and shuts down in time."""
-    server = serve(PROBE="unknown-uvicorn", LOG_FORMAT="json", NOTIFY_SOCKET=systemd.address)
-    systemd.heard("READY=1")
+    server = serve(PROBE="unknown-uvicorn", LOG_FORMAT="json")
+    server.systemd.heard("READY=1")
     (degraded,) = [event for event in server.events() if event["level"] == "critical"]
     assert "uvicorn 0.99.0 is not among the tested" in degraded["event"]
     assert "lame duck" in degraded["event"]

@@ -8,7 +8,7 @@ import pytest
 from serving.environment import BadVariable
 from serving.gate import Gate
 from tests.serving.conftest import Serve
-from tests.serving.running import Systemd, wait_until
+from tests.serving.running import wait_until
 from tests.serving.test_boot import kill
 
 
@@ -18,32 +18,28 @@ def answer(**checks: str) -> str:
     return json.dumps({"status": "unready", "checks": found})
 
 
-def test_nothing_is_accepted_before_the_gate(
-    serve: Serve, systemd: Systemd, tmp_path: Path
-) -> None:
+def test_nothing_is_accepted_before_the_gate(serve: Serve, tmp_path: Path) -> None:
     """Workers wait until `/ready` is 200; only then do they accept, and systemd hears of it."""
     unready = tmp_path / "unready"
     unready.write_text(answer(queue="down"))
-    server = serve(READY_GATE_SECONDS="10", PROBE_READY=str(unready), NOTIFY_SOCKET=systemd.address)
+    server = serve(READY_GATE_SECONDS="60", HEARTBEAT_SECONDS="60", PROBE_READY=str(unready))
     server.logged("probe: asked", 3)
     assert "Application startup complete" not in server.log()
-    assert not systemd.has("READY=1")
+    assert not server.systemd.count("READY=1")
     unready.unlink()
-    systemd.heard("READY=1")
+    server.systemd.heard("READY=1")
     assert server.get()[0] == 200
 
 
-def test_a_run_that_never_gets_ready_ends(serve: Serve, tmp_path: Path, systemd: Systemd) -> None:
+def test_a_run_that_never_gets_ready_ends(serve: Serve, tmp_path: Path) -> None:
     """Exit code 3 when the time is up, and the log says which check was down."""
     unready = tmp_path / "unready"
     unready.write_text(answer(queue="down", cache="up"))
-    server = serve(
-        READY_GATE_SECONDS="0.5", PROBE_READY=str(unready), NOTIFY_SOCKET=systemd.address
-    )
+    server = serve(READY_GATE_SECONDS="0.5", PROBE_READY=str(unready))
     assert server.ended() == 3
     assert "Not ready within 0.5 s, so no traffic is taken: down: queue" in server.log()
     assert "probe: shut down" in server.log()
-    assert not systemd.has("READY=1")
+    assert not server.systemd.count("READY=1")
 
 
 def test_what_was_down_before_is_forgiven(serve: Serve, tmp_path: Path) -> None:

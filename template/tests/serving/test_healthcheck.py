@@ -64,11 +64,12 @@ def test_ready_is_healthy_and_anything_else_is_not(serve: Serve, tmp_path: Path)
 
 def test_a_server_that_stops_is_unhealthy(serve: Serve) -> None:
     """While it drains, and when it has gone."""
-    server = serve(ACCEPT_SECONDS="2").started()
+    server = serve(ACCEPT_SECONDS="60").started()
     bind = f"127.0.0.1:{server.port}"
     server.tell(signal.SIGTERM)
     wait_until(lambda: server.get("/ready")[0] == 503, "503 while draining")
     assert check(bind) == (1, '503 {"status":"draining","checks":{}}')
+    server.tell(signal.SIGINT)
     server.ended()
     code, said = check(bind)
     assert code == 1

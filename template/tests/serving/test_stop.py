@@ -12,10 +12,13 @@ import pytest
 from tests.serving.conftest import Serve
 from tests.serving.running import PATIENCE, Server, ask, wait_until
 
+# Nobody has the patience for these: what ends in time has not waited for them.
+LONG = {"ACCEPT_SECONDS": "60", "LAME_DUCK_SECONDS": "60", "REQUEST_SECONDS": "60"}
+
 
 def test_term_accepts_on_while_ready_says_no(serve: Serve) -> None:
     """For ACCEPT_SECONDS new connections are answered, and /ready is 503 on old and new ones."""
-    server = serve(WEB_CONCURRENCY="2", ACCEPT_SECONDS="2").started(2)
+    server = serve(WEB_CONCURRENCY="2", ACCEPT_SECONDS="3").started(2)
     with contextlib.closing(server.connect()) as kept:
         assert ask(kept)[0] == 200
         told = server.tell(SIGTERM)
@@ -24,9 +27,10 @@ def test_term_accepts_on_while_ready_says_no(serve: Serve) -> None:
         assert (status, body) == (503, b'{"status":"draining","checks":{}}')
         assert headers["Connection"] is None
         assert ask(kept, "/ready", "HEAD")[0] == 503
-        while time.monotonic() < told + 1:
+        for _ in range(20):
             assert server.get()[0] == 200
         assert server.ended() == 0
+    assert time.monotonic() - told >= 3
     assert server.log().count("probe: shut down") == 2
 
 
@@ -43,7 +47,7 @@ def test_a_running_request_is_finished(serve: Serve) -> None:
 
 def test_an_idle_connection_is_answered_once_more(serve: Serve) -> None:
     """The lame duck: who held a connection open gets an answer that says it was the last."""
-    server = serve().started()
+    server = serve(LAME_DUCK_SECONDS="60").started()
     with (
         contextlib.closing(server.connect()) as used,
         contextlib.closing(server.connect()) as unused,
@@ -84,34 +88,30 @@ def test_a_shutdown_that_hangs_is_abandoned_and_said(serve: Serve) -> None:
 @pytest.mark.parametrize("number", [SIGINT, SIGQUIT])
 def test_int_and_quit_are_quick(serve: Serve, number: signal.Signals) -> None:
     """Ctrl-C does not wait for anybody, and the application still shuts down."""
-    server = serve(WEB_CONCURRENCY="2", ACCEPT_SECONDS="5", LAME_DUCK_SECONDS="5").started(2)
+    server = serve(WEB_CONCURRENCY="2", **LONG).started(2)
     with contextlib.closing(server.connect()) as idle, contextlib.closing(server.connect()) as slow:
         assert ask(idle)[0] == 200
-        slow.request("GET", "/slow?seconds=9")
-        server.logged("probe: began")
-        told = server.tell(number)
+        slow.request("GET", "/slow?seconds=60")
+        server.logged("probe: began").tell(number)
         assert server.ended() == 0
-    assert time.monotonic() - told < 2
     assert server.log().count("probe: shut down") == 2
 
 
 def test_int_ends_a_drain_early(serve: Serve) -> None:
     """Whoever lost patience after TERM can still press Ctrl-C."""
-    server = serve(ACCEPT_SECONDS="5").started()
+    server = serve(**LONG).started()
     server.tell(SIGTERM)
     wait_until(lambda: server.get("/ready")[0] == 503, "the accept phase")
-    told = server.tell(SIGINT)
+    server.tell(SIGINT)
     assert server.ended() == 0
-    assert time.monotonic() - told < 2
     assert "probe: shut down" in server.log()
 
 
 def test_term_does_not_wait_for_a_start(serve: Serve) -> None:
     """A worker that is still starting has nobody to drain."""
-    server = serve(PROBE_START_SECONDS="60").logged("Waiting for application startup")
-    told = server.tell(SIGTERM)
+    server = serve(PROBE_START_SECONDS="60", **LONG).logged("Waiting for application startup")
+    server.tell(SIGTERM)
     assert server.ended() == 0
-    assert time.monotonic() - told < 2
 
 
 def test_workers_follow_a_killed_master(serve: Serve) -> None:
@@ -119,13 +119,13 @@ def test_workers_follow_a_killed_master(serve: Serve) -> None:
     server = serve(WEB_CONCURRENCY="2").started(2)
     server.tell(SIGKILL)
     server.logged("Worker exiting", 2)
-    assert refused(server)
+    wait_until(lambda: refused(server), "nobody holds the port")
     assert server.log().count("probe: shut down") == 2
 
 
 def test_a_reload_is_no_drain(serve: Serve) -> None:
     """HUP replaces the workers; the service stays ready, and old connections are told to close."""
-    server = serve(ACCEPT_SECONDS="0.5").started()
+    server = serve(ACCEPT_SECONDS="0.5", LAME_DUCK_SECONDS="60").started()
     with contextlib.closing(server.connect()) as kept:
         assert ask(kept)[0] == 200
         server.tell(SIGHUP)
@@ -158,10 +158,10 @@ def test_recycling_loses_nothing(serve: Serve) -> None:
     for thread in clients:
         thread.start()
     for thread in clients:
-        thread.join(PATIENCE)
+        thread.join(4 * PATIENCE)
     assert set(answers) == {200}
     assert not [thread for thread in clients if thread.is_alive()]
-    steps = re.findall("Recycled after|startup complete", server.log())
+    steps = re.findall("Recycled after|startup complete", server.started(5).log())
     assert steps[:8] == ["startup complete"] * 2 + ["Recycled after", "startup complete"] * 3
 
 

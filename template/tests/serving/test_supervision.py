@@ -6,12 +6,15 @@ import signal
 import time
 
 from tests.serving.conftest import Serve
-from tests.serving.running import Systemd, wait_until
+from tests.serving.running import wait_until
+
+# What systemd sets for WatchdogSec=1.
+WATCHED = {"WATCHDOG_USEC": "1000000"}
 
 
 def test_a_blocked_loop_is_replaced_and_explained(serve: Serve) -> None:
     """The log has the line that blocked, in the one event that says that the worker was ended."""
-    server = serve(LOG_FORMAT="json", HEARTBEAT_SECONDS="2").started()
+    server = serve(LOG_FORMAT="json").started()
     connection = server.connect()
     connection.request("GET", "/block?seconds=60")
     server.started(2)
@@ -25,36 +28,49 @@ def test_a_blocked_loop_is_replaced_and_explained(serve: Serve) -> None:
 
 def test_a_slow_request_is_not_a_blocked_loop(serve: Serve) -> None:
     """HEARTBEAT_SECONDS is no limit for requests, not even for one that delays a recycle."""
-    server = serve(REQUEST_SECONDS="6", MAX_REQUESTS="1", HEARTBEAT_SECONDS="3").started()
+    server = serve(REQUEST_SECONDS="10", MAX_REQUESTS="1", HEARTBEAT_SECONDS="4").started()
     with contextlib.closing(server.connect()) as slow:
-        slow.request("GET", "/slow?seconds=4.8")
+        slow.request("GET", "/slow?seconds=6")
         server.logged("probe: began")
         wait_until(lambda: server.get()[0] == 200 and "Recycled after" in server.log(), "a recycle")
         assert slow.getresponse().status == 200
     assert "WORKER TIMEOUT" not in server.log()
 
 
-def test_the_watchdog_is_silent_while_a_worker_hangs(serve: Serve, systemd: Systemd) -> None:
+def test_the_watchdog_is_silent_while_a_worker_hangs(serve: Serve) -> None:
     """The ping stops when one worker of two stops, and comes back with its replacement."""
-    server = serve(**watched(systemd), WEB_CONCURRENCY="2").started(2)
-    systemd.heard("WATCHDOG=1")
+    server = serve(**WATCHED, WEB_CONCURRENCY="2").started(2)
+    server.systemd.heard("WATCHDOG=1")
     os.kill(server.workers()[0], signal.SIGSTOP)
-    systemd.silence("WATCHDOG=1", 2)
+    server.systemd.silence("WATCHDOG=1", 2)
     server.started(3)
-    systemd.heard("WATCHDOG=1", since=time.monotonic())
+    server.systemd.heard("WATCHDOG=1", since=time.monotonic())
 
 
-def test_the_watchdog_is_silent_while_the_master_hangs(serve: Serve, systemd: Systemd) -> None:
+def test_the_watchdog_is_silent_while_the_master_hangs(serve: Serve) -> None:
     """The workers alone do not keep it quiet."""
-    server = serve(**watched(systemd)).started()
-    systemd.heard("WATCHDOG=1")
+    server = serve(**WATCHED).started()
+    server.systemd.heard("WATCHDOG=1")
     server.tell(signal.SIGSTOP)
-    systemd.silence("WATCHDOG=1", 2)
+    server.systemd.silence("WATCHDOG=1", 2)
     assert server.get()[0] == 200
     server.tell(signal.SIGCONT)
-    systemd.heard("WATCHDOG=1", since=time.monotonic())
+    server.systemd.heard("WATCHDOG=1", since=time.monotonic())
 
 
-def watched(systemd: Systemd) -> dict[str, str]:
-    """Return what systemd sets for WatchdogSec=1."""
-    return {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "1000000", "HEARTBEAT_SECONDS": "2"}
+def test_a_slower_heart_asks_for_a_later_watchdog(serve: Serve) -> None:
+    """The unit's time is for the default; what is added to one is added to the other."""
+    server = serve(**WATCHED | {"HEARTBEAT_SECONDS": "40"}).started()
+    server.systemd.heard("WATCHDOG_USEC=11000000")
+
+
+def test_a_stop_asks_for_its_time_while_it_lasts(serve: Serve) -> None:
+    """A request that is allowed to take longer than TimeoutStopSec is answered, not killed."""
+    server = serve(REQUEST_SECONDS="60").started()
+    with contextlib.closing(server.connect()) as slow:
+        slow.request("GET", "/slow?seconds=3")
+        server.logged("probe: began")
+        server.tell(signal.SIGTERM)
+        server.systemd.heard("STOPPING=1")
+        server.systemd.heard("EXTEND_TIMEOUT_USEC=10000000", since=time.monotonic() + 1)
+        assert slow.getresponse().status == 200

@@ -3,6 +3,7 @@
 import socket
 
 from tests.serving.conftest import Serve
+from tests.serving.running import PATIENCE
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -14,7 +15,8 @@ PING = 0x89
 def test_a_ping_comes_within_the_budget(serve: Serve) -> None:
     """A proxy gives a silent one as long as a slow answer, so a short budget has pings as often."""
     server = serve(REQUEST_SECONDS="1").started()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=6) as connection:
+    # uvicorn's own interval is longer than our patience.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall(HANDSHAKE)
         received = b""
         while not received.partition(b"\r\n\r\n")[2]:
