@@ -46,6 +46,7 @@ router = APIRouter(lifespan=_lifespan)
 
 @router.get("/slow")
 async def _slow(seconds: float) -> str:
+    Path(os.environ["STATE_DIRECTORY"], "slow").touch()
     await asyncio.sleep(seconds)
     return "slow"
 
@@ -62,6 +63,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI

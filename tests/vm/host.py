@@ -17,7 +17,7 @@ from tests.support.machine import Machine
 from tests.support.processes import wait_until
 from tests.support.releases import git
 from tests.vm.edges import NGINX, Edge, ask
-from tests.vm.operator import Operator, Release
+from tests.vm.operator import Link, Operator, Release
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Host:
     def start_deploy(self, release: Release, *words: str) -> Job:
         return self.start_release("deploy", release.name, *words, input=release.file)
 
-    def deploy_edited(self, edits: Mapping[str, str], *words: str) -> str:
+    def deploy_edited(self, edits: Mapping[str, str] | Mapping[str, str | Link], *words: str) -> str:
         """
         Deploy a commit that changes or adds files; the name of its release.
         """
