@@ -117,7 +117,7 @@ def states() -> dict[int, str]:
 
 def noted() -> set[int]:
     """Return the runs that have a directory."""
-    return {int(path.name) for path in RUNS.iterdir() if path.name.isdigit()}
+    return {int(path.name) for path in RUNS.iterdir() if re.fullmatch("[1-9][0-9]*", path.name)}
 
 
 def current() -> int | None:
@@ -207,12 +207,27 @@ def prepare(number: int, release: Path, old: int | None) -> None:
     directory = RUNS / str(number)
     directory.mkdir()
     (directory / "release").symlink_to(f"../../releases/{release.name}")
-    # Copies: after a crash a run must not start again with half of a change. Empty counts as unset,
-    # also for WEB_CONCURRENCY, over which gunicorn stumbles.
-    environment = re.sub(rb"^\w+=[ \t]*\n", b"", (ETC / "environment").read_bytes(), flags=re.M)
-    write(directory / "environment", environment, 0o600)
+    # Copies: after a crash a run must not start again with half of a change.
+    write(directory / "environment", environment(), 0o600)
     run("cp", "--archive", ETC / "credentials", directory)
     write(GATE / str(number), gate(old))
+
+
+# A comment, what is empty, and a value that systemd reads as it is written.
+LINE = re.compile(
+    rb"""(?:[#;].*|\w+\s*=\s*(?:""|'')?)?"""
+    rb"""|(\w+\s*=\s*(?:"[^"\\]+"|'[^']+'|(?!.*\s\#)[^"'\\\s][^\\]*))"""
+)
+
+
+def environment() -> bytes:
+    """Return the environment of a new run. Empty is unset, or gunicorn stumbles over some of it."""
+    lines = (ETC / "environment").read_bytes().splitlines()
+    found = [LINE.fullmatch(line.strip()) for line in lines]
+    if None in found:
+        where = f"{ETC}/environment, line {found.index(None) + 1}"
+        raise Refused(f"{where}: NAME=value, with '' around a value that has \\, quotes or #")
+    return b"".join(it[1] + b"\n" for it in found if it and it[1])
 
 
 def gate(old: int | None) -> str:
@@ -416,7 +431,7 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
     if (slug, called) != (SLUG, name):
         raise Refused(f"this is release {called} of {slug}, not {name} of {SLUG}")
     found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin")
-    if found is None or machine != platform.machine():
+    if found is None or machine != platform.machine() or not re.fullmatch(r"3\.\d+", version):
         here = platform.machine() if found else "has no such Python"
         raise Refused(f"built for Python {version} on {machine}; this host: {here}")
     if (python := os.path.realpath(found)).startswith(HIDDEN):
@@ -424,15 +439,22 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
     return python, version
 
 
-# The table or column that a migration takes away: calls of Alembic, then SQL.
+# The tables and columns that a migration takes away: calls of Alembic, then SQL. Between two words
+# of SQL a Python string may end and the next begin; a name may have quotes, a schema, neighbours.
+GAP = r"""(?:\s+|\s*["']\s*[rf]?["']\s*)"""
+PART = r"""(?:[\w{}]+|\\?["'`\[][^"'`\]\\\n]+\\?["'`\]])"""
+ONE, TABLE = rf"{PART}(?:\.{PART})*", rf"\bTABLE(?:\s+IF\s+EXISTS)?(?:\s+ONLY)?{GAP}"
 TAKES_AWAY = re.compile(
-    r"""\b(?:drop_table|rename_table)\(\s*["'](\w+)"""
-    r"""|\bdrop_column\((?:\s*[^,()]+,)?\s*(?:column_name\s*=\s*)?["'](\w+)"""
-    r"""|\balter_column\((?:\s*[^,()=]+,)?\s*["'](\w+)["'][^()]*new_column_name"""
-    r"""|(?i:\bDROP\s+(?:TABLE|COLUMN)\s+(?:IF\s+EXISTS\s+)?(?:\w+\.)?["`]?(\w+))"""
-    r"""|(?i:\bTABLE\s+(?:\w+\.)?["`]?(\w+)["`]?\s+RENAME\s+TO\b)"""
-    r"""|(?i:\bRENAME\s+(?:COLUMN\s+)?["`]?(\w+)["`]?\s+TO\b)"""
+    r"""\b(?:drop|rename)_table\((?:[^()]*\b(?:old_)?table_name\s*=)?[^"')]*["'](\w+)"""
+    r"""|\b(?:drop_column|alter_column(?=\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\bnew_column_name))"""
+    r"""\((?:[^()]*\bcolumn_name\s*=|[^,()=]*,(?=\s*["']))?[^"',)]*["'](\w+)"""
+    rf"""|(?i:\bDROP\s+(?:TABLE|COLUMN)(?:\s+IF\s+EXISTS)?{GAP}"""
+    rf"""({ONE}(?:\s*,\s*{ONE}(?!\w|\s+(?!CASCADE|RESTRICT)\w))*))"""
+    rf"""|(?i:{TABLE}({ONE}){GAP}RENAME\s+TO\b)"""
+    rf"""|(?i:\bRENAME(?:\s+COLUMN)?{GAP}({ONE}){GAP}TO\b)"""
+    rf"""|(?i:(?:{TABLE}{ONE}{GAP}|,\s*)DROP(?:\s+IF\s+EXISTS)?{GAP}({ONE})\s*(?:[,;)"'`]|CASCADE))"""
 )
+DOWNGRADE = re.compile(r"(?ms)^def downgrade.*?(?=^[^\s)]|\Z)")
 
 
 def refuse_drops(older: Path, newer: Path) -> None:
@@ -445,15 +467,17 @@ def refuse_drops(older: Path, newer: Path) -> None:
     known = {path.name for path in older.glob("migrations/versions/*.py")}
     code = "\n".join(path.read_text(errors="replace") for path in older.glob("app/**/*.py"))
     for path in sorted(newer.glob("migrations/versions/*.py")):
-        upgrade = path.read_text(errors="replace").partition("\ndef downgrade")[0]
-        for found in TAKES_AWAY.finditer(upgrade if path.name not in known else ""):
-            name = found[found.lastindex or 0]
-            if re.search(rf"\b{name}\b", code):
-                line = upgrade.count("\n", 0, found.start()) + 1
-                raise Refused(
-                    f"{path.name}, line {line}, takes {name} away, which {older.name} may still "
-                    "use: first deploy a release that does without. If it does: --allow-drops"
-                )
+        text = path.read_text(errors="replace") if path.name not in known else ""
+        upgrade = DOWNGRADE.sub(lambda it: "\n" * it[0].count("\n"), text)
+        for found in TAKES_AWAY.finditer(upgrade):
+            for name in re.findall(r"(\w+)\W*(?:,|$)", found[found.lastindex or 0]):
+                if re.search(rf"\b{name}\b", code, re.I):
+                    line = upgrade.count("\n", 0, found.start()) + 1
+                    raise Refused(
+                        f"{path.name}, line {line}, takes {name} away, which {older.name} may "
+                        "still use: first deploy a release that does without. If it does: "
+                        "--allow-drops"
+                    )
 
 
 # --- Commands -------------------------------------------------------------------------------------
@@ -512,8 +536,9 @@ def status(_: argparse.Namespace) -> None:
 
 def secret(given: argparse.Namespace) -> None:
     """Store a secret, read from standard input; a run reads it when it starts."""
-    value = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or "\0" in value:
+    typed = getpass.getpass().encode() if sys.stdin.isatty() else sys.stdin.buffer.read()
+    value = typed.rstrip(b"\r\n")
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or b"\0" in value:
         raise Refused("a secret is the name of a variable, and a value on standard input")
     write(ETC / "credentials" / given.name, value, 0o400)
     say(f"{given.name} is stored; the service reads it at the next deploy or restart")
