@@ -81,10 +81,17 @@ def releases(project: Project) -> Mapping[str, Mapping[str, str]]:
         "import": {"app/main.py": f'{main}\nraise RuntimeError("cannot be imported")\n'},
         "configuration": {"gunicorn.conf.py": f'{configuration}\nraise RuntimeError("cannot be configured")\n'},
         "lifespan": with_feature(project, at_start='raise RuntimeError("cannot start")'),
-        "exit": with_feature(project, at_start="os._exit(7)"),
+        "lifespan, by an exit": with_feature(project, at_start='raise SystemExit("cannot go on")'),
         "never-ready": never_ready(project),
         "migration": migration("op.create_table('items', sa.Column('id', sa.Integer()))", title="Fails"),
     }
+
+
+def ending(project: Project) -> Mapping[str, str]:
+    """
+    A worker that ends at once, without a word.
+    """
+    return with_feature(project, at_start="os._exit(7)")
 
 
 def never_ready(project: Project) -> Mapping[str, str]:

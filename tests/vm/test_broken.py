@@ -21,12 +21,10 @@ REASONS = {
     "import": "RuntimeError: cannot be imported",
     "configuration": "RuntimeError: cannot be configured",
     "lifespan": "RuntimeError: cannot start",
-    "exit": "exited with code 7",
+    "lifespan, by an exit": "cannot go on",
     "never-ready": "down: broken",
     "migration": 'relation "items" already exists',
 }
-#: Seconds for a start. The rendered number has the same effect, and is too long to wait for.
-START = 8
 
 
 @pytest.mark.parametrize("what", REASONS)
@@ -35,13 +33,16 @@ def test_a_broken_release_is_refused(host: Host, what: str) -> None:
     """
     The old run serves on without a loss, the reason is said, the exit code is 1, and nothing is left behind.
     """
-    if what == "exit":
-        # It would be started again and again for as long as a start may take.
-        host.drop_in(f"TimeoutStartSec={START}")
-    try:
-        refuse(host, host.operator.edited(broken.releases(host.operator.project)[what]), REASONS[what])
-    finally:
-        host.drop_in()
+    refuse(host, host.operator.edited(broken.releases(host.operator.project)[what]), REASONS[what])
+
+
+@pytest.mark.nightly
+@on("trixie")
+def test_a_worker_that_ends_before_it_serves_is_refused(host: Host) -> None:
+    """
+    It is replaced again and again, for as long as a start may take; then it is the same as any other broken release.
+    """
+    refuse(host, host.operator.edited(broken.ending(host.operator.project)), "exited with code 7")
 
 
 @on("trixie")
