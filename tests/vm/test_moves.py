@@ -1,5 +1,5 @@
 """
-Parts of a move that no request shows: static files, the pointer, and what a boot starts.
+What a request does not show: static files, the pointer, boots, maintenance, and in which order the disk hears of a release.
 """
 
 from __future__ import annotations
@@ -160,6 +160,24 @@ def test_a_service_that_is_disabled_stays_quiet(host: Host) -> None:
         host.machine.run("systemctl", "enable", "--now", f"{host.slug}.target")
     host.wait_ready()
     assert host.run == run
+
+
+@on("trixie")
+def test_maintenance(host: Host) -> None:
+    """
+    A file is all it takes: the edge answers for the service, with a problem, and alive is still what is alive.
+    """
+    closed = host.machine / f"etc/{host.slug}/maintenance"
+    closed.touch()
+    try:
+        answer = host.ask("/api/v1/items?limit=1")
+        assert answer.status == 503
+        assert answer.is_problem
+        assert int(answer.headers["retry-after"]) > 0
+        assert host.ask("/health").status == 200
+    finally:
+        closed.unlink()
+    assert host.ask("/api/v1/items?limit=1").status == 200
 
 
 #: Runs the program, which says on the way what it has the disk do, and in which order.
