@@ -11,7 +11,6 @@ from signal import SIGKILL
 
 from tests.support import processes
 
-
 #: A group is many processes, and the scheduler counts it as one: beside as many busy ones it would get a share of nothing.
 #: By the file that says so: the unified hierarchy's, then the old one's.
 WEIGHT = {"cpu.weight": 800, "cpu.shares": 8192}
