@@ -31,6 +31,18 @@ def make(name: str) -> None:
                 path.write_text(f"{weight}")
 
 
+def inside(name: str) -> list[str]:
+    """
+    The words before a command that has it share the CPU of a group, in a group of its own below.
+    """
+    for place, options in _hierarchies().items():
+        if (place / name).exists() and ("cpu" in options or (place / name / "cgroup.controllers").exists()):
+            group = place / name / "commands"
+            group.mkdir(exist_ok=True)
+            return ["sh", "-c", f'echo 0 >{group}/cgroup.procs; exec "$@"', "sh"]
+    return []
+
+
 def remove(name: str) -> None:
     """
     Remove the groups of a name, and what is below and in them.
