@@ -97,7 +97,7 @@ class Operator:
         """
         self._count += 1
         # In the order in which they are made, and after the first.
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self._count))
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = f"{stamp}-{self._count:07x}"
         facts = {"name": name, "slug": self.slug, **self._target}
         changed: dict[str, str | Link] = {"release.json": json.dumps(facts), **edits}
