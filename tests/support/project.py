@@ -227,7 +227,7 @@ class Project:
         workers: int = 2,
         listener: socket.socket | None = None,
         ready: str = "ready",
-        seconds: float = 30,
+        seconds: float = 120,
     ) -> AbstractContextManager[Service]:
         """
         Start it by its production command (or another one) and wait until all workers are ready.
