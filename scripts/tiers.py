@@ -64,7 +64,7 @@ TIERS = (
     Tier("vm", 400, 445, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
     Tier("boot", 400, 260, programs=POSTGRES),
     Tier("image", 400, 430, resource="engine", programs=ENGINE),
-    Tier("quality", 260, 200, programs=POSTGRES),
+    Tier("quality", 260, 200, programs=(*POSTGRES, "bsdtar")),
     Tier("edge", 180, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
     Tier("update", 180, 110),
 )

@@ -7,7 +7,6 @@ is one start of it, with copies of the environment and the secrets: `<slug>@<num
 runs share the socket that systemd holds, so every change is the same move: start the next run
 beside the present one, wait until it is ready, point the socket at it, stop the old one. A failure
 before "point" disturbs nobody; what is killed after it is finished by the next command (`recover`).
-
 Only the standard library, and root executes nothing of a release.
 """
 
@@ -118,7 +117,7 @@ def states() -> dict[int, str]:
 
 def noted() -> set[int]:
     """Return the runs that have a directory."""
-    return {int(path.name) for path in RUNS.iterdir() if path.name.isdigit()}
+    return {int(path.name) for path in RUNS.iterdir() if re.fullmatch("[1-9][0-9]*", path.name)}
 
 
 def current() -> int | None:
@@ -184,10 +183,10 @@ def switch(release: Path, *, migrate: bool = False) -> None:
             point(new)  # Without a run there is no socket.
         say(f"start run {new} of {release.name} and wait until it is ready")
         run("systemctl", "start", *units(new, migrations=False))
-        say(f"point the socket at run {new}")
-        point(new)
         # Nothing can fail from here on, and two releases must not go on serving side by side.
         ignore_interrupts()
+        say(f"point the socket at run {new}")
+        point(new)
         (RUNS / str(new) / "served").touch()
     except BaseException:
         ignore_interrupts()
@@ -200,7 +199,6 @@ def switch(release: Path, *, migrate: bool = False) -> None:
     if old is not None:
         say(f"stop run {old}, which drains")
         stop(old)
-    prune()
     say(f"run {new} serves {release.name}")
 
 
@@ -209,12 +207,27 @@ def prepare(number: int, release: Path, old: int | None) -> None:
     directory = RUNS / str(number)
     directory.mkdir()
     (directory / "release").symlink_to(f"../../releases/{release.name}")
-    # Copies: after a crash a run must not start again with half of a change. Empty counts as unset,
-    # also for WEB_CONCURRENCY, over which gunicorn stumbles.
-    environment = re.sub(rb"^\w+=[ \t]*\n", b"", (ETC / "environment").read_bytes(), flags=re.M)
-    write(directory / "environment", environment, 0o600)
+    # Copies: after a crash a run must not start again with half of a change.
+    write(directory / "environment", environment(), 0o600)
     run("cp", "--archive", ETC / "credentials", directory)
     write(GATE / str(number), gate(old))
+
+
+# A comment, what is empty, and a value that systemd reads as it is written.
+LINE = re.compile(
+    rb"""(?:[#;].*|\w+\s*=\s*(?:""|'')?)?"""
+    rb"""|(\w+\s*=\s*(?:"[^"\\]+"|'[^']+'|(?!.*\s\#)[^"'\\\s][^\\]*))"""
+)
+
+
+def environment() -> bytes:
+    """Return the environment of a new run. Empty is unset, or gunicorn stumbles over some of it."""
+    lines = (ETC / "environment").read_bytes().splitlines()
+    found = [LINE.fullmatch(line.strip()) for line in lines]
+    if None in found:
+        where = f"{ETC}/environment, line {found.index(None) + 1}"
+        raise Refused(f"{where}: NAME=value, with '' around a value that has \\, quotes or #")
+    return b"".join(it[1] + b"\n" for it in found if it and it[1])
 
 
 def gate(old: int | None) -> str:
@@ -271,13 +284,16 @@ def explain(number: int, began: int) -> None:
     for line in output(*words, *(f"--unit={name}" for name in units(number))).splitlines():
         try:
             values = json.loads(line)
-            level, event, trace = values["level"], values["event"], values.get("exception", "")
+            level, text = values["level"], f"{values['event']}\n{values.get('exception', '')}"
         except (ValueError, LookupError, TypeError):
-            level, event, trace = "", line, ""
-        if level not in ("debug", "info") and event not in told:
-            # A traceback ends with the place and the error.
-            told += [event, *trace.splitlines()[-6:]]
-    say("\n".join(f"    {line}" for line in told[:40]))
+            level, text = "", line
+        for each in [] if level in ("debug", "info") else text.splitlines():
+            if each.strip(" ~^") and each not in told:
+                told.append(each)
+            # Of a traceback the last place is enough, with the error that follows.
+            if all(one.startswith(" ") for one in told[-3:]) and told[3:]:
+                del told[-3]
+    say("\n".join(f"    {line}" for line in told[-40:]))
 
 
 def stop(number: int) -> None:
@@ -297,10 +313,12 @@ def forget(number: int) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def ignore_interrupts() -> None:
-    """Finish what must not be left half done; commands that are started ignore them as well."""
+def ignore_interrupts(*interrupt: object) -> None:
+    """Leave no undoing, and no end of a move, to a second interrupt; the first one ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if interrupt:
+        raise KeyboardInterrupt
 
 
 def recover() -> None:
@@ -315,11 +333,11 @@ def recover() -> None:
     for number in sorted({*now, *noted()} - {here}):
         if now.get(number, "inactive") != "inactive":
             say(f"run {number} was left over; it is stopped")
+            output("systemctl", "daemon-reload")  # It was perhaps killed before that.
             stop(number)
         forget(number)
     shutil.rmtree(GATE, ignore_errors=True)
-    for path in RELEASES.glob("*.partial"):
-        shutil.rmtree(path)
+    prune()
 
 
 def prune() -> None:
@@ -328,7 +346,7 @@ def prune() -> None:
     others = [name for name in first if here is None or name != here.name]
     kept = {here.name if here else "", *others[-KEEP:]}
     for path in (path for path in RELEASES.iterdir() if path.name not in kept):
-        # Renamed first: nobody can roll back to half of a release.
+        # Renamed first: half of a release is none.
         shutil.rmtree(path.rename(RELEASES / f"{path.name.removesuffix('.partial')}.partial"))
     for number in noted() - {current()}:
         release = release_of(number)
@@ -369,29 +387,26 @@ def merge_static(release: Path) -> None:
 def install(name: str) -> Path:
     """Unpack a release from standard input and give it its packages; whole or not at all."""
     final, partial = RELEASES / name, RELEASES / f"{name}.partial"
-    if final.is_dir():  # It has served, or a deploy that was killed has left it.
+    if final.is_dir():
         return final
     partial.mkdir()
-    try:
-        say(f"unpack {name}")
-        run(*IDLE, "tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", partial)
-        # The service must be able to read it, whatever the umask of the person who built it.
-        run(*IDLE, "chmod", "-R", "u=rwX,go=rX", partial)
-        inspect(partial)
-        python, version = interpreter(partial, name)
-        run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
-        site = partial / f".venv/lib/python{version}/site-packages"
-        site.rmdir()
-        (partial / "packages").rename(site)
-        # The service cannot write beside its code. What cannot be compiled is perhaps never used.
-        compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
-        output(*IDLE, python, "-I", *compiling, f"{partial}")
-        run(*IDLE, "find", partial, "!", "-type", "l", "-exec", "sync", "{}", "+")
-        partial.rename(final)
-        sync(RELEASES)
-        return final
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    say(f"unpack {name}")
+    run(*IDLE, "tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", partial)
+    # The service must be able to read it, whatever the umask of the person who built it.
+    run(*IDLE, "chmod", "-R", "u=rwX,go=rX", partial)
+    inspect(partial)
+    python, version = interpreter(partial, name)
+    run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
+    site = partial / f".venv/lib/python{version}/site-packages"
+    site.rmdir()
+    (partial / "packages").rename(site)
+    # The service cannot write beside its code. What cannot be compiled is perhaps never used.
+    compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
+    output(*IDLE, python, "-I", *compiling, f"{partial}")
+    run(*IDLE, "find", partial, "!", "-type", "l", "-exec", "sync", "{}", "+")
+    partial.rename(final)
+    sync(RELEASES)
+    return final
 
 
 def inspect(tree: Path) -> None:
@@ -416,7 +431,7 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
     if (slug, called) != (SLUG, name):
         raise Refused(f"this is release {called} of {slug}, not {name} of {SLUG}")
     found = shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin")
-    if found is None or machine != platform.machine():
+    if found is None or machine != platform.machine() or not re.fullmatch(r"3\.\d+", version):
         here = platform.machine() if found else "has no such Python"
         raise Refused(f"built for Python {version} on {machine}; this host: {here}")
     if (python := os.path.realpath(found)).startswith(HIDDEN):
@@ -424,15 +439,22 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
     return python, version
 
 
-# The table or column that a migration takes away: calls of Alembic, then SQL.
+# The tables and columns that a migration takes away: calls of Alembic, then SQL. Between two words
+# of SQL a Python string may end and the next begin; a name may have quotes, a schema, neighbours.
+GAP = r"""(?:\s+|\s*["']\s*[rf]?["']\s*)"""
+PART = r"""(?:[\w{}]+|\\?["'`\[][^"'`\]\\\n]+\\?["'`\]])"""
+ONE, TABLE = rf"{PART}(?:\.{PART})*", rf"\bTABLE(?:\s+IF\s+EXISTS)?(?:\s+ONLY)?{GAP}"
 TAKES_AWAY = re.compile(
-    r"""\b(?:drop_table|rename_table)\(\s*["'](\w+)"""
-    r"""|\bdrop_column\((?:\s*[^,()]+,)?\s*(?:column_name\s*=\s*)?["'](\w+)"""
-    r"""|\balter_column\((?:\s*[^,()=]+,)?\s*["'](\w+)["'][^()]*new_column_name"""
-    r"""|(?i:\bDROP\s+(?:TABLE|COLUMN)\s+(?:IF\s+EXISTS\s+)?(?:\w+\.)?["`]?(\w+))"""
-    r"""|(?i:\bTABLE\s+(?:\w+\.)?["`]?(\w+)["`]?\s+RENAME\s+TO\b)"""
-    r"""|(?i:\bRENAME\s+(?:COLUMN\s+)?["`]?(\w+)["`]?\s+TO\b)"""
+    r"""\b(?:drop|rename)_table\((?:[^()]*\b(?:old_)?table_name\s*=)?[^"')]*["'](\w+)"""
+    r"""|\b(?:drop_column|alter_column(?=\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\bnew_column_name))"""
+    r"""\((?:[^()]*\bcolumn_name\s*=|[^,()=]*,(?=\s*["']))?[^"',)]*["'](\w+)"""
+    rf"""|(?i:\bDROP\s+(?:TABLE|COLUMN)(?:\s+IF\s+EXISTS)?{GAP}"""
+    rf"""({ONE}(?:\s*,\s*{ONE}(?!\w|\s+(?!CASCADE|RESTRICT)\w))*))"""
+    rf"""|(?i:{TABLE}({ONE}){GAP}RENAME\s+TO\b)"""
+    rf"""|(?i:\bRENAME(?:\s+COLUMN)?{GAP}({ONE}){GAP}TO\b)"""
+    rf"""|(?i:(?:{TABLE}{ONE}{GAP}|,\s*)DROP(?:\s+IF\s+EXISTS)?{GAP}({ONE})\s*(?:[,;)"'`]|CASCADE))"""
 )
+DOWNGRADE = re.compile(r"(?ms)^def downgrade.*?(?=^[^\s)]|\Z)")
 
 
 def refuse_drops(older: Path, newer: Path) -> None:
@@ -445,15 +467,17 @@ def refuse_drops(older: Path, newer: Path) -> None:
     known = {path.name for path in older.glob("migrations/versions/*.py")}
     code = "\n".join(path.read_text(errors="replace") for path in older.glob("app/**/*.py"))
     for path in sorted(newer.glob("migrations/versions/*.py")):
-        upgrade = path.read_text(errors="replace").partition("\ndef downgrade")[0]
-        for found in TAKES_AWAY.finditer(upgrade if path.name not in known else ""):
-            name = found[found.lastindex or 0]
-            if re.search(rf"\b{name}\b", code):
-                line = upgrade.count("\n", 0, found.start()) + 1
-                raise Refused(
-                    f"{path.name}, line {line}, takes {name} away, which {older.name} may still "
-                    "use: first deploy a release that does without. If it does: --allow-drops"
-                )
+        text = path.read_text(errors="replace") if path.name not in known else ""
+        upgrade = DOWNGRADE.sub(lambda it: "\n" * it[0].count("\n"), text)
+        for found in TAKES_AWAY.finditer(upgrade):
+            for name in re.findall(r"(\w+)\W*(?:,|$)", found[found.lastindex or 0]):
+                if re.search(rf"\b{name}\b", code, re.I):
+                    line = upgrade.count("\n", 0, found.start()) + 1
+                    raise Refused(
+                        f"{path.name}, line {line}, takes {name} away, which {older.name} may "
+                        "still use: first deploy a release that does without. If it does: "
+                        "--allow-drops"
+                    )
 
 
 # --- Commands -------------------------------------------------------------------------------------
@@ -467,14 +491,9 @@ def deploy(given: argparse.Namespace) -> None:
     if old and given.name < old.name and not given.older:
         raise Refused(f"{given.name} is older than {old.name}, which serves. If so meant: --older")
     release = install(given.name)
-    try:
-        if old and not given.allow_drops and not given.skip_migrations:
-            refuse_drops(old, release)
-        switch(release, migrate=not given.skip_migrations)
-    except BaseException:
-        if release != release_of(current()) and release.name not in served():
-            shutil.rmtree(release)
-        raise
+    if old and not given.allow_drops and not given.skip_migrations:
+        refuse_drops(old, release)
+    switch(release, migrate=not given.skip_migrations)
 
 
 def rollback(given: argparse.Namespace) -> None:
@@ -517,8 +536,9 @@ def status(_: argparse.Namespace) -> None:
 
 def secret(given: argparse.Namespace) -> None:
     """Store a secret, read from standard input; a run reads it when it starts."""
-    value = getpass.getpass() if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or "\0" in value:
+    typed = getpass.getpass().encode() if sys.stdin.isatty() else sys.stdin.buffer.read()
+    value = typed.rstrip(b"\r\n")
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or b"\0" in value:
         raise Refused("a secret is the name of a variable, and a value on standard input")
     write(ETC / "credentials" / given.name, value, 0o400)
     say(f"{given.name} is stored; the service reads it at the next deploy or restart")
@@ -572,7 +592,8 @@ def main() -> None:
     if os.geteuid() or not RELEASES.is_dir():
         raise Refused("this is for root, on a host that deploy/setup has prepared")
     os.umask(0o022)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, ignore_interrupts)
+    signal.signal(signal.SIGTERM, ignore_interrupts)
     # A connection that is lost is no reason to leave a move half done.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if given.command in ("status", "exec"):
@@ -586,9 +607,13 @@ def main() -> None:
         lock.truncate(0)
         lock.write(f"{given.command} (pid {os.getpid()})")
         lock.flush()
-        if given.command != "secret":
-            recover()
-        COMMANDS[given.command](given)
+        if given.command == "secret":
+            return secret(given)
+        recover()
+        try:
+            COMMANDS[given.command](given)
+        finally:
+            prune()
 
 
 if __name__ == "__main__":

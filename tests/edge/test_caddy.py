@@ -102,7 +102,7 @@ def test_two_services_share_one_caddy(edge: Edge, projects: Projects) -> None:
     second = projects.render(variants.of(**answers))
     with House(edge.root(), [first.path, second.path]) as house:
         edge.install(house, first)
-        edge.install(house, second, domain=OTHER_DOMAIN, slug="other")
+        edge.install(house, second, domain=OTHER_DOMAIN)
         edge.start(house)
         with (
             house.inside(),
@@ -133,21 +133,17 @@ def test_an_edited_caddyfile_is_left_alone(edge: Edge, projects: Projects) -> No
     project = projects.render(edge.variant)
     with House(edge.root(), [project.path]) as house:
         edge.prepare(house)
-        house.write("/etc/caddy/Caddyfile", "mine.test {\n\trespond mine\n}\n")
-        tool = edge._tool(
-            "import sys; sys.path.insert(0, sys.argv[1] + '/release')\n"
-            "from pathlib import Path; from release.edges import Site, load\n"
-            "site = Site(*sys.argv[3:5], '', 8000, Path(sys.argv[1])); edge = load('caddy')\n"
-            "print('/etc/caddy/Caddyfile' in edge.files(site), edge.requirements(site))",
-            project,
-            DOMAIN,
-            edge.slug,
-        )
-        said = house.run(*tool).stdout
-        assert said.startswith("False")
-        assert "import /etc/caddy/conf.d/*.caddy" in said
-        house.write("/etc/caddy/Caddyfile", house.read("/etc/caddy/Caddyfile") + "import /etc/caddy/conf.d/*.caddy\n")
-        assert house.run(*tool).stdout == "False []\n"
+        mine = "{\n\tauto_https off\n}\n\nhttp://mine.test {\n\trespond mine\n}\n"
+        house.write("/etc/caddy/Caddyfile", mine)
+        done = edge.put(house, project, check=False)
+        assert done.returncode == 1
+        assert "import /etc/caddy/conf.d/*.caddy" in done.stdout
+        assert not house.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
+        mine += "import /etc/caddy/conf.d/*.caddy\n"
+        house.write("/etc/caddy/Caddyfile", mine)
+        edge.put(house, project)
+        assert house.read("/etc/caddy/Caddyfile") == mine
+        assert house.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
 
 
 @each_caddy

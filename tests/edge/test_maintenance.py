@@ -17,7 +17,7 @@ from tests.support.processes import wait_until
 @pytest.fixture
 def closed(standing: Standing) -> Iterator[Standing]:
     """
-    A service in maintenance, as `release maintenance on` puts it there.
+    A service in maintenance, by the lines of the rendered chapter.
     """
     standing.maintenance("on")
     wait_until(

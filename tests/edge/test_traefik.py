@@ -7,9 +7,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +18,6 @@ from tests.support.edges import edges
 from tests.support.edges.acme import DIRECTORY, NAME, ROOT, authority, certificate, is_certified
 from tests.support.edges.edge import DOMAIN
 from tests.support.edges.traefik import EDGES, Traefik
-from tests.support.house import House
 from tests.support.processes import wait_until
 from tests.support.projects import Projects
 
@@ -134,10 +131,10 @@ def test_what_the_local_file_names_anew_is_replaced(own: Standing) -> None:
 )
 def test_a_broken_file_is_found_before_it_matters(own: Standing, text: str, said: str) -> None:
     """
-    Traefik has no command for it; the tool asks a second one, on other ports.
+    Traefik has no command for it; `install` asks a second one, on other ports.
     """
     own.house.write(LOCAL, text)
-    done = own.house.run(*Traefik.verdict(own.project, own.house), check=False)
+    done = own.edge.put(own.house, own.project, check=False)
     assert done.returncode == 1
     assert said in done.stdout
 
@@ -149,16 +146,19 @@ def test_a_host_that_has_a_traefik_is_told_what_it_lacks(own: Standing) -> None:
     """
     theirs = "entryPoints:\n  web:\n    address: ':80'\nproviders:\n  file:\n    directory: /srv/traefik\n"
     own.house.write(STATIC, theirs)
-    said = requirements(own.house, own.project / "deploy")
+    done = own.edge.put(own.house, own.project, check=False)
+    assert done.returncode == 1
+    said = done.stdout
     assert "entryPoints.websecure.address" in said
     assert "certificatesResolvers.letsencrypt.acme.storage" in said
-    assert "/srv/traefik" in said
+    assert "providers.file.directory: /etc/traefik/dynamic" in said
     assert "127.99.0.0/16" in said
     assert "entryPoints.web.address" not in said
+    assert own.house.read(STATIC) == theirs
     # A link to the real one, outside of the house.
     own.house.run("rm", "/usr/local/bin/traefik")
     own.house.write("/usr/local/bin/traefik", "#!/bin/sh\necho 'Version:      3.6.2'\n", 0o755)
-    assert "too old" in requirements(own.house, own.project / "deploy")
+    assert "too old" in own.edge.put(own.house, own.project, check=False).stdout
 
 
 @traefik("own")
@@ -171,16 +171,15 @@ def test_every_name_carries_the_slug(own: Standing) -> None:
         names = re.findall(r"^ {4}([^ #:]+):", text, re.MULTILINE)
         assert names
         assert {each.split("_")[0] for each in names} == {own.slug}, name
-    code = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1] + "/release")
-from release.edges import Site, load
-print(*load("traefik").files(Site("other", "other.test", "", 8001, Path(sys.argv[1]))), sep="\\n")
-"""
-    files = own.house.run(sys.executable, "-c", code, own.project / "deploy").stdout.split()
-    assert len(files) >= 5
-    assert all("other" in file for file in files)
+    files = own.house.run("find", "/etc", "/opt", "-name", f"*{own.slug}*").stdout.split()
+    assert sorted(files) == [
+        f"/etc/systemd/system/{own.slug}--responder.service",
+        f"/etc/systemd/system/traefik.service.d/{own.slug}.conf",
+        f"/etc/traefik/dynamic/{own.slug}+local.yml",
+        f"/etc/traefik/dynamic/{own.slug}+trusted.yml",
+        f"/etc/traefik/dynamic/{own.slug}.yml",
+        f"/opt/{own.slug}",
+    ]
 
 
 @traefik("own")
@@ -193,17 +192,3 @@ def test_no_service_has_files_of_another(own: Standing) -> None:
     names = sorted(own.house.run("ls", "/etc/traefik/dynamic").stdout.split())
     ours = [name for name in names if name != "host.yml"]
     assert ours == [*(f"my-service+{word}.yml" for word in ("local", "maintenance", "trusted")), "my-service.yml"]
-
-
-def requirements(house: House, deploy: Path) -> str:
-    """
-    What the tool says is missing.
-    """
-    code = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1] + "/release")
-from release.edges import Site, load
-print("; ".join(load("traefik").requirements(Site("my-service", "api.test", "", 8000, Path(sys.argv[1])))))
-"""
-    return house.run(sys.executable, "-c", code, deploy).stdout

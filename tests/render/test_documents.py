@@ -4,15 +4,13 @@ The rendered documents: what they tell to type exists, and every page is reached
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support import questions
+from tests.support.commands import Commands, said, typed
 from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.variants import Variant, named, of, pairwise, variants
@@ -25,116 +23,142 @@ def documents(project: Project) -> dict[str, str]:
     return {name: project.read(name) for name in project.tree() if name.endswith(".md")}
 
 
-def code(text: str) -> str:
+def repository() -> dict[str, str]:
     """
-    The parts of a document that are meant to be typed: indented lines, and what stands between backticks.
+    The documents of the template itself, by path. Decisions are records of what was once.
     """
-    rest = "\n".join(line for line in text.splitlines() if line.startswith("    "))
-    return "\n".join([rest, *re.findall(r"`([^`\n]+)`", text)])
+    paths = [questions.ROOT / "README.md", *sorted((questions.ROOT / "docs").glob("*.md"))]
+    return {path.relative_to(questions.ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 @variants(pairwise)
-def test_commands_of_make_exist(projects: Projects, variant: Variant) -> None:
+def test_commands_of_the_documents_work(projects: Projects, variant: Variant, tmp_path: Path) -> None:
     """
-    Every `make something` of the documents is a target of this project.
+    Every command of a document is taken by what it calls: make, the scripts of `deploy/`, the program on the host.
     """
     project = projects.render(variant)
-    known = set(re.findall(r"make ([a-z-]+)", project.run("make", "help").stdout))
-    used = {
-        (name, verb)
-        for name, text in documents(project).items()
-        for verb in re.findall(r"\bmake ([a-z][a-z-]*)", code(text))
-    }
-    assert not {(name, verb) for name, verb in used if verb not in known}
+    commands = commands_of(project, tmp_path)
+    faults = {name: commands.faults(typed(text)) for name, text in documents(project).items()}
+    assert not {name: found for name, found in faults.items() if found}
 
 
-# Parses each line as the tool would, in one process; prints what argparse said of those that it refuses.
-PARSED = """
-import contextlib, io, json, sys
-sys.path.insert(0, "deploy/release")
-from release import cli
-parser = cli._parser({verb: cli._command(verb) for verb in cli.VERBS})
-refused = {}
-for line in json.load(sys.stdin):
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        try:
-            parser.parse_args(line)
-        except SystemExit:
-            refused[" ".join(line)] = said.getvalue()
-print(json.dumps(refused))
-"""
-
-
-def lines_of_the_tool(project: Project) -> list[list[str]]:
+@variants(pairwise)
+def test_commands_of_messages_work(projects: Projects, variant: Variant, tmp_path: Path) -> None:
     """
-    What the documents give the release tool, word by word; those of make as its own dry run prints them.
+    What the other files tell people to type, in messages, comments and workflows, is taken as well.
     """
-    text = code("\n".join(documents(project).values())).replace("\\\n", " ")
-    direct = re.findall(r"python3 (?:deploy/release|\S+/release\.pyz) ([^\n]*)", text)
-    verbs = re.findall(r"^([a-z]+): .*\n\t(?:.*\n\t)*@\$\(release\)", project.read("scripts/deploy.mk"), re.M)
-    for line in re.findall(rf"\bmake ((?:{'|'.join(verbs)})(?: [^\n]*)?)(?=\n|$)", text):
-        words = [word.replace("$HOST", "root@203.0.113.7") for word in shlex.split(line, comments=True)]
-        if words in (["maintenance"], ["secret"]):
-            continue
-        printed = project.run("make", "--dry-run", "--no-print-directory", *words).stdout
-        direct += re.findall(r"python3 deploy/release ([^\n]*)", printed)
-    return [shlex.split(line, comments=True) for line in direct]
+    project = projects.render(variant)
+    commands = commands_of(project, tmp_path)
+    others = [name for name in project.tree() if not name.endswith((".md", ".lock")) and not name.startswith("tests/")]
+    faults = {name: commands.faults(said(project.read(name))) for name in others}
+    assert not {name: found for name, found in faults.items() if found}
+
+
+@variants(pairwise)
+def test_units_that_are_named_exist(projects: Projects, variant: Variant, tmp_path: Path) -> None:
+    """
+    A unit of this service, wherever it is named, is one that set-up installs.
+    """
+    project = projects.render(variant)
+    commands = commands_of(project, tmp_path)
+    faults = {name: commands.unknown_units(project.read(name)) for name in project.tree()}
+    assert not {name: found for name, found in faults.items() if found}
+
+
+@pytest.mark.parametrize("name", repository())
+def test_commands_of_the_repository_work(projects: Projects, name: str, tmp_path: Path) -> None:
+    """
+    README and docs/ of the template show commands of a rendered service, and of the template.
+    """
+    everything = of(targets=["vm", "container", "kubernetes"])
+    commands = Commands(projects.render(everything), tmp_path / "project", more=questions.ROOT)
+    text = repository()[name]
+    assert commands.faults(typed(text)) == []
+    # What the recipe for old machines removes has the names of then.
+    assert commands.unknown_units(text) <= {"my-service-migrate@.service", "my-service-responder.service"}
 
 
 @pytest.mark.parametrize(
-    "variant",
-    [named("default"), of(proxy="caddy"), of(proxy="traefik"), of(database="sqlite", proxy="none")],
-    ids=str,
+    ("command", "fault"),
+    [
+        ("make doctor HOST=$HOST", "no make doctor"),
+        ("make deploy HOSTS=$HOST", "knows no HOSTS"),
+        ("make deploy HOST=$HOST ARGS=--force", "unrecognized arguments: --force"),
+        ("make setup HOST=$HOST ARGS=--install", "does not take"),
+        ("deploy/remote $HOST list", "invalid choice: 'list'"),
+        ("deploy/remote $HOST secret", "required: name"),
+        ("deploy/build --for 3.13", "no PYTHON MACHINE"),
+        ("/opt/my-service/release deploy <FILE", "required: name"),
+        ("systemctl reload-or-start my-service.target", "no reload-or-start"),
+        ("ssh $HOST systemctl restart my-service", "no unit my-service.service"),
+    ],
 )
-def test_commands_of_the_release_tool_are_accepted(projects: Projects, variant: Variant) -> None:
+def test_a_wrong_command_is_found(projects: Projects, command: str, fault: str, tmp_path: Path) -> None:
     """
-    Every line with the release tool, and every target that stands for one, is one that its own parser takes.
+    The tests above would say so.
     """
-    project = projects.render(variant)
-    lines = lines_of_the_tool(project)
-    assert {"setup", "deploy", "exec", "tls", "maintenance", "secret"} <= {word for line in lines for word in line}
-    done = project.run(sys.executable, "-c", PARSED, input=json.dumps(lines))
-    assert json.loads(done.stdout) == {}
+    (found,) = commands_of(projects.render(named("default")), tmp_path).faults([command])
+    assert fault in found
+
+
+def test_a_wrong_unit_is_found(projects: Projects, tmp_path: Path) -> None:
+    """
+    Not by its beginning: one hyphen instead of two is the unit of another service.
+    """
+    commands = commands_of(projects.render(named("default")), tmp_path)
+    assert commands.unknown_units("journalctl -u 'my-service--migrate@*', my-service@12, my-service.socket") == set()
+    assert commands.unknown_units("journalctl -u 'my-service-migrate@*'") == {"my-service-migrate@.service"}
+    assert commands.unknown_units("journalctl -t my-services") == {"my-services"}
+
+
+def commands_of(project: Project, folder: Path) -> Commands:
+    """
+    What can be typed in a project.
+    """
+    return Commands(project, folder / "project")
 
 
 @variants(pairwise)
 def test_documents_that_are_named_exist(projects: Projects, variant: Variant) -> None:
     """
-    A file that says `docs/something.md` means one of this project.
+    A file that says `docs/something.md` means one of this project, or says that it is the template's.
     """
     project = projects.render(variant)
     named_by = {
-        (name, target)
+        (name, target, bool(of_template))
         for name in project.tree()
-        for target in re.findall(r"(?<![\w.])docs/[\w-]+\.md", re.sub(r"https?://\S+", "", project.read(name)))
+        for target, of_template in re.findall(
+            r"(?<![\w.])(docs/[\w-]+\.md)( of the template)?", re.sub(r"https?://\S+", "", project.read(name))
+        )
     }
-    assert not {(name, target) for name, target in named_by if not (project / target).exists()}
+    places = {True: questions.ROOT, False: project.path}
+    assert not {(name, target) for name, target, template in named_by if not (places[template] / target).exists()}
 
 
-@pytest.mark.parametrize("make", ["maintenance", "secret"])
-def test_make_says_what_is_missing(projects: Projects, make: str) -> None:
+def test_make_says_what_is_missing(projects: Projects) -> None:
     """
     Without the one word that it needs, the target says what to type.
     """
     project = projects.render(named("default"))
-    done = project.run("make", make, check=False)
+    done = project.run("make", "secret", check=False)
     assert done.returncode == 2
-    assert f"make {make} " in done.stdout.splitlines()[0]
+    assert "make secret NAME=" in done.stdout.splitlines()[0]
 
 
-def test_an_exported_host_is_not_the_target(projects: Projects) -> None:
+@pytest.mark.parametrize(("given", "hosts"), [([], "here"), (["HOST=a b"], "a b")])
+def test_an_exported_host_is_not_the_target(projects: Projects, given: list[str], hosts: str, tmp_path: Path) -> None:
     """
     Some shells export HOST, this machine's own name; only what is given to make is deployed to.
     """
-    project = projects.render(named("default"))
-    assert "--host" not in project.run("make", "--dry-run", "deploy", env={"HOST": "laptop"}).stdout
-    assert "--host here" in project.run("make", "--dry-run", "deploy", "HOST=here", env={"HOST": "laptop"}).stdout
+    project = commands_of(projects.render(named("default")), tmp_path).project
+    done = project.run("make", "deploy", *given, env={"HOST": "laptop"})
+    assert done.stdout == f"called\tremote\t{hosts}\tdeploy\n"
 
 
 @variants(pairwise)
 def test_every_page_is_reached(projects: Projects, variant: Variant) -> None:
     """
-    Whoever begins with the README finds every other page by its links.
+    Links lead from the README to every other page.
     """
     project = projects.render(variant)
     pages = documents(project)

@@ -31,6 +31,7 @@ CONTRACT: dict[str, tuple[Any, ...]] = {
     "body_limit": ("auto",),
     "targets": (["vm", "container"], "vm", "container", "kubernetes"),
     "supervisor": ("auto", "auto", "systemd", "oxmgr"),
+    "port": (8000,),
     "proxy": ("nginx", "nginx", "caddy", "traefik", "none"),
     "domain": ("api.example.com",),
     "edge_rate": ("auto",),

@@ -65,7 +65,7 @@ def identify(answers: Mapping[str, Any]) -> str:
     """
     The words by which answers differ from the default.
     """
-    defaults = {question.name: question.spec["default"] for question in questions.questions()}
+    defaults = questions.evaluate({})
     words = [
         f"{name}-{'-'.join(value) or 'none' if isinstance(value, list) else value}".lower()
         for name, value in answers.items()

@@ -4,7 +4,6 @@ More edges beside the service's own proxy, in front of the same socket: each as 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
@@ -17,19 +16,6 @@ from tests.support.processes import wait_until
 from tests.support.project import Project
 from tests.vm.edges import CADDY, DIRECT, NGINX, TRAEFIK, Edge
 from tests.vm.host import Host
-
-#: Run in a rendered project: the files that its proxy needs, absolute path → text.
-_FILES = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, "deploy/release")
-from release.edges import Site, load
-name, slug, domain = sys.argv[1:]
-edge = load(name)
-site = Site(slug, domain, "", 8000, Path("deploy").resolve())
-assert not edge.requirements(site), edge.requirements(site)
-print(json.dumps({**edge.keep(site), **edge.files(site)}))
-"""
 
 
 def binaries() -> Mapping[str, Path]:
@@ -73,52 +59,37 @@ def start_caddy(host: Host, project: Project) -> None:
     """
     Caddy, with certificates of its own making.
     """
-    for path, text in files(host, "caddy", project).items():
-        if path == "/etc/caddy/Caddyfile":
-            ports = f"\thttp_port 8080\n\thttps_port {CADDY.port}\n\tlocal_certs\n\tskip_install_trust\n"
-            text = replaced(text, r"\A((?:#.*\n)*)\{\n", rf"\1{{\n{ports}")
-            text = replaced(text, r"^:443 \{", f":{CADDY.port} {{")
-        write(host, path, text)
+    folder = push(host, project, "caddy")
+    ports = f"\thttp_port 8080\n\thttps_port {CADDY.port}\n\tlocal_certs\n\tskip_install_trust\n"
+    edit(folder / "Caddyfile", {r"\A((?:#.*\n)*)\{\n": rf"\1{{\n{ports}", r"^:443 \{": f":{CADDY.port} {{"})
     # The socket is nginx's.
     host.machine.run("usermod", "--append", "--groups", "www-data", "caddy")
-    host.machine.run("systemctl", "enable", "--now", "caddy")
+    host.machine.run("sh", "/root/caddy/install", host.domain)
 
 
 def start_traefik(host: Host, project: Project) -> None:
     """
     Traefik, with its self-signed certificate.
     """
-    for path, text in files(host, "traefik", project).items():
-        if path == "/etc/traefik/traefik.yml":
-            text = replaced(text, r'":80"', '":9080"')
-            text = replaced(text, r'":443"', f'":{TRAEFIK.port}"')
-        write(host, path, text)
-    host.machine.run("systemctl", "daemon-reload")
-    host.machine.run("systemctl", "enable", "--now", "traefik")
+    folder = push(host, project, "traefik")
+    edit(folder / "traefik.yml", {r'":80"': '":9080"', r'":443"': f'":{TRAEFIK.port}"'})
+    host.machine.run("sh", "/root/traefik/install", host.domain)
 
 
-def files(host: Host, name: str, project: Project) -> Mapping[str, str]:
+def push(host: Host, project: Project, proxy: str) -> Path:
     """
-    What the release tool of another rendering would write for its proxy on this machine.
+    Give root another rendering's files of a proxy; the folder, from here.
     """
-    folder = f"/root/{name}"
-    for part in ("release", name):
-        host.machine.push(project / "deploy" / part, f"{folder}/deploy/{part}", without=("__pycache__",))
-    out = host.machine.run("python3", "-B", "-c", _FILES, name, host.slug, host.domain, folder=folder).stdout
-    found: Mapping[str, str] = json.loads(out)
-    return found
+    host.machine.push(project / "deploy" / proxy, f"/root/{proxy}")
+    return host.machine / f"root/{proxy}"
 
 
-def write(host: Host, path: str, text: str) -> None:
-    place = host.machine / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text)
-
-
-def replaced(text: str, pattern: str, new: str) -> str:
+def edit(path: Path, replacements: Mapping[str, str]) -> None:
     """
-    The text with the one place that matches replaced.
+    Replace what has to be different here: each pattern is there once.
     """
-    text, count = re.subn(pattern, new, text, flags=re.MULTILINE)
-    assert count == 1, f"{pattern!r} is there {count} times"
-    return text
+    text = path.read_text()
+    for pattern, new in replacements.items():
+        text, count = re.subn(pattern, new, text, flags=re.MULTILINE)
+        assert count == 1, f"{pattern!r} is there {count} times"
+    path.write_text(text)

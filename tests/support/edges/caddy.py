@@ -78,8 +78,8 @@ class Caddy(Edge):
         processes.wait_until(house.path(AUTHORITY_ROOT).exists, seconds=60, what="the certificate authority runs")
         house.run("chmod", "-R", "a+rX", "/var/lib/authority")
 
-    def install(self, house: House, project: Project, *, domain: str = DOMAIN, slug: str | None = None) -> None:
-        super().install(house, project, domain=domain, slug=slug)
+    def install(self, house: House, project: Project, *, domain: str = DOMAIN) -> None:
+        super().install(house, project, domain=domain)
         text = house.read("/etc/caddy/Caddyfile")
         if _ISSUER not in text:
             house.write("/etc/caddy/Caddyfile", text.replace("{\n", _ISSUER, 1))

