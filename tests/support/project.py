@@ -177,7 +177,7 @@ class Project:
         *command: str | Path,
         env: Mapping[str, str] | None = None,
         check: bool = True,
-        timeout: float = 300,
+        timeout: float = 600,
         input: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """
