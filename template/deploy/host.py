@@ -7,7 +7,6 @@ is one start of it, with copies of the environment and the secrets: `<slug>@<num
 runs share the socket that systemd holds, so every change is the same move: start the next run
 beside the present one, wait until it is ready, point the socket at it, stop the old one. A failure
 before "point" disturbs nobody; what is killed after it is finished by the next command (`recover`).
-
 Only the standard library, and root executes nothing of a release.
 """
 
@@ -184,10 +183,10 @@ def switch(release: Path, *, migrate: bool = False) -> None:
             point(new)  # Without a run there is no socket.
         say(f"start run {new} of {release.name} and wait until it is ready")
         run("systemctl", "start", *units(new, migrations=False))
-        say(f"point the socket at run {new}")
-        point(new)
         # Nothing can fail from here on, and two releases must not go on serving side by side.
         ignore_interrupts()
+        say(f"point the socket at run {new}")
+        point(new)
         (RUNS / str(new) / "served").touch()
     except BaseException:
         ignore_interrupts()
@@ -200,7 +199,6 @@ def switch(release: Path, *, migrate: bool = False) -> None:
     if old is not None:
         say(f"stop run {old}, which drains")
         stop(old)
-    prune()
     say(f"run {new} serves {release.name}")
 
 
@@ -286,13 +284,16 @@ def explain(number: int, began: int) -> None:
     for line in output(*words, *(f"--unit={name}" for name in units(number))).splitlines():
         try:
             values = json.loads(line)
-            level, event, trace = values["level"], values["event"], values.get("exception", "")
+            level, text = values["level"], f"{values['event']}\n{values.get('exception', '')}"
         except (ValueError, LookupError, TypeError):
-            level, event, trace = "", line, ""
-        if level not in ("debug", "info") and event not in told:
-            # A traceback ends with the place and the error.
-            told += [event, *trace.splitlines()[-6:]]
-    say("\n".join(f"    {line}" for line in told[:40]))
+            level, text = "", line
+        for each in [] if level in ("debug", "info") else text.splitlines():
+            if each.strip(" ~^") and each not in told:
+                told.append(each)
+            # Of a traceback the last place is enough, with the error that follows.
+            if all(one.startswith(" ") for one in told[-3:]) and told[3:]:
+                del told[-3]
+    say("\n".join(f"    {line}" for line in told[-40:]))
 
 
 def stop(number: int) -> None:
@@ -312,10 +313,12 @@ def forget(number: int) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def ignore_interrupts() -> None:
-    """Finish what must not be left half done; commands that are started ignore them as well."""
+def ignore_interrupts(*interrupt: object) -> None:
+    """Leave no undoing, and no end of a move, to a second interrupt; the first one ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if interrupt:
+        raise KeyboardInterrupt
 
 
 def recover() -> None:
@@ -330,11 +333,11 @@ def recover() -> None:
     for number in sorted({*now, *noted()} - {here}):
         if now.get(number, "inactive") != "inactive":
             say(f"run {number} was left over; it is stopped")
+            output("systemctl", "daemon-reload")  # It was perhaps killed before that.
             stop(number)
         forget(number)
     shutil.rmtree(GATE, ignore_errors=True)
-    for path in RELEASES.glob("*.partial"):
-        shutil.rmtree(path)
+    prune()
 
 
 def prune() -> None:
@@ -343,7 +346,7 @@ def prune() -> None:
     others = [name for name in first if here is None or name != here.name]
     kept = {here.name if here else "", *others[-KEEP:]}
     for path in (path for path in RELEASES.iterdir() if path.name not in kept):
-        # Renamed first: nobody can roll back to half of a release.
+        # Renamed first: half of a release is none.
         shutil.rmtree(path.rename(RELEASES / f"{path.name.removesuffix('.partial')}.partial"))
     for number in noted() - {current()}:
         release = release_of(number)
@@ -384,29 +387,26 @@ def merge_static(release: Path) -> None:
 def install(name: str) -> Path:
     """Unpack a release from standard input and give it its packages; whole or not at all."""
     final, partial = RELEASES / name, RELEASES / f"{name}.partial"
-    if final.is_dir():  # It has served, or a deploy that was killed has left it.
+    if final.is_dir():
         return final
     partial.mkdir()
-    try:
-        say(f"unpack {name}")
-        run(*IDLE, "tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", partial)
-        # The service must be able to read it, whatever the umask of the person who built it.
-        run(*IDLE, "chmod", "-R", "u=rwX,go=rX", partial)
-        inspect(partial)
-        python, version = interpreter(partial, name)
-        run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
-        site = partial / f".venv/lib/python{version}/site-packages"
-        site.rmdir()
-        (partial / "packages").rename(site)
-        # The service cannot write beside its code. What cannot be compiled is perhaps never used.
-        compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
-        output(*IDLE, python, "-I", *compiling, f"{partial}")
-        run(*IDLE, "find", partial, "!", "-type", "l", "-exec", "sync", "{}", "+")
-        partial.rename(final)
-        sync(RELEASES)
-        return final
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    say(f"unpack {name}")
+    run(*IDLE, "tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", partial)
+    # The service must be able to read it, whatever the umask of the person who built it.
+    run(*IDLE, "chmod", "-R", "u=rwX,go=rX", partial)
+    inspect(partial)
+    python, version = interpreter(partial, name)
+    run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
+    site = partial / f".venv/lib/python{version}/site-packages"
+    site.rmdir()
+    (partial / "packages").rename(site)
+    # The service cannot write beside its code. What cannot be compiled is perhaps never used.
+    compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
+    output(*IDLE, python, "-I", *compiling, f"{partial}")
+    run(*IDLE, "find", partial, "!", "-type", "l", "-exec", "sync", "{}", "+")
+    partial.rename(final)
+    sync(RELEASES)
+    return final
 
 
 def inspect(tree: Path) -> None:
@@ -491,14 +491,9 @@ def deploy(given: argparse.Namespace) -> None:
     if old and given.name < old.name and not given.older:
         raise Refused(f"{given.name} is older than {old.name}, which serves. If so meant: --older")
     release = install(given.name)
-    try:
-        if old and not given.allow_drops and not given.skip_migrations:
-            refuse_drops(old, release)
-        switch(release, migrate=not given.skip_migrations)
-    except BaseException:
-        if release != release_of(current()) and release.name not in served():
-            shutil.rmtree(release)
-        raise
+    if old and not given.allow_drops and not given.skip_migrations:
+        refuse_drops(old, release)
+    switch(release, migrate=not given.skip_migrations)
 
 
 def rollback(given: argparse.Namespace) -> None:
@@ -597,7 +592,8 @@ def main() -> None:
     if os.geteuid() or not RELEASES.is_dir():
         raise Refused("this is for root, on a host that deploy/setup has prepared")
     os.umask(0o022)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, ignore_interrupts)
+    signal.signal(signal.SIGTERM, ignore_interrupts)
     # A connection that is lost is no reason to leave a move half done.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if given.command in ("status", "exec"):
@@ -611,9 +607,13 @@ def main() -> None:
         lock.truncate(0)
         lock.write(f"{given.command} (pid {os.getpid()})")
         lock.flush()
-        if given.command != "secret":
-            recover()
-        COMMANDS[given.command](given)
+        if given.command == "secret":
+            return secret(given)
+        recover()
+        try:
+            COMMANDS[given.command](given)
+        finally:
+            prune()
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ class Machine:
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
         # nsenter's own --wd is looked up before it enters.
         command = f"cd {shlex.quote(folder)} && exec {shlex.join(words)}"
-        enter = ["nsenter", f"--target={self.leader}", "--all"]
+        enter = [*control_groups.inside(self._group), "nsenter", f"--target={self.leader}", "--all"]
         return [*enter, "env", "-i", *(f"{k}={v}" for k, v in names.items()), *become, "sh", "-c", command]
 
     def push(self, source: Path, destination: str, *, without: tuple[str, ...] = ()) -> None:

@@ -68,11 +68,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    One machine at a time: all of it on one worker.
+    What shares a machine runs on one worker.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("machine"))
+            parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+            machine = next((f"{name}-{parameters[name]}" for name in ("host", "ground") if name in parameters), "none")
+            item.add_marker(pytest.mark.xdist_group(f"machine-{machine}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -120,6 +120,7 @@ EVENTS: Mapping[str, Event] = {
     "second deploy": deploy,
     "third deploy": deploy,
     "rollback": rollback,
+    "second rollback": rollback,
     "release restart": restart,
     "systemctl restart": systemctl_restart,
     "kill -9 of a worker": kill_worker,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,7 +17,7 @@ from tests.support.machine import Machine
 from tests.support.processes import wait_until
 from tests.support.releases import git
 from tests.vm.edges import NGINX, Edge, ask
-from tests.vm.operator import Operator, Release
+from tests.vm.operator import Link, Operator, Release
 
 
 @dataclass
@@ -29,8 +29,6 @@ class Host:
     machine: Machine
     operator: Operator
     domain: str
-    normal: dict[str, float] = field(default_factory=dict)
-    """The slowest answer while nothing happens, in seconds, by edge."""
 
     @property
     def slug(self) -> str:
@@ -90,7 +88,7 @@ class Host:
     def start_deploy(self, release: Release, *words: str) -> Job:
         return self.start_release("deploy", release.name, *words, input=release.file)
 
-    def deploy_edited(self, edits: Mapping[str, str], *words: str) -> str:
+    def deploy_edited(self, edits: Mapping[str, str] | Mapping[str, str | Link], *words: str) -> str:
         """
         Deploy a commit that changes or adds files; the name of its release.
         """
@@ -99,10 +97,32 @@ class Host:
         self.deploy(release, *words)
         return release.name
 
+    def drop_in(self, *lines: str) -> None:
+        """
+        What `systemctl edit` does to the runs' unit; without lines it is taken back.
+        """
+        path = self.machine / f"etc/systemd/system/{self.slug}@.service.d/override.conf"
+        if lines:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("\n".join(["[Service]", *lines, ""]))
+        elif path.exists():
+            path.unlink()
+            path.parent.rmdir()
+        else:
+            return
+        self.machine.run("systemctl", "daemon-reload")
+
     # What is
 
     def unit(self, number: int) -> str:
         return f"{self.slug}@{number}.service"
+
+    @property
+    def pointer(self) -> str:
+        """
+        The drop-in that says which run is the current one.
+        """
+        return f"/etc/systemd/system/{self.slug}.socket.d/run.conf"
 
     @property
     def runs(self) -> list[int]:
@@ -122,6 +142,21 @@ class Host:
         assert len(runs) == 1, f"runs {runs}"
         assert self.machine.is_active(self.unit(runs[0]))
         return runs[0]
+
+    @property
+    def is_at_rest(self) -> bool:
+        """
+        Whether there is one run, and no command at work.
+        """
+        free = self.machine.run("flock", "--nonblock", f"/opt/{self.slug}/lock", "true", check=False).returncode == 0
+        return free and len(self.runs) == 1
+
+    @property
+    def releases(self) -> list[str]:
+        """
+        The releases that are there, oldest first.
+        """
+        return sorted(path.name for path in (self.machine / f"opt/{self.slug}/releases").iterdir())
 
     @property
     def current(self) -> str:

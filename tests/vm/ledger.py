@@ -12,8 +12,8 @@ from tests.support.tally import Tally
 
 LEDGER = CACHE / "edges.md"
 HEADER = (
-    "| system | event | edge | sent | lost | how | sent twice | slowest ms | longest silence ms |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| system | event | edge | sent | lost | how | sent twice | p99 ms | slowest ms | longest silence ms |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 #: How many columns say what a row is about.
 LABELS = 3
@@ -35,7 +35,7 @@ def row(tally: Tally, twice: int, *labels: str) -> str:
     """
     how = ", ".join(f"{count} {way}" for way, count in sorted(tally.ways.items())) or "none"
     lost, again = (f"**{number}**" if number else "0" for number in (tally.lost, twice))
-    times = f"{tally.slowest * 1000:.0f} | {tally.silence * 1000:.0f}"
+    times = " | ".join(f"{seconds * 1000:.0f}" for seconds in (tally.p99, tally.slowest, tally.silence))
     return f"| {' | '.join(labels)} | {tally.sent} | {lost} | {how} | {again} | {times} |"
 
 

@@ -34,6 +34,15 @@ class Release:
             return cls(json.load(facts)["name"], file)
 
 
+@dataclass(frozen=True)
+class Link:
+    """
+    A symbolic link among the files of a commit, with what it says.
+    """
+
+    to: str
+
+
 @dataclass
 class Operator:
     """
@@ -82,16 +91,16 @@ class Operator:
     def _beginning(self) -> Path:
         return self.first.file.with_suffix(".beginning")
 
-    def edited(self, edits: Mapping[str, str]) -> Release:
+    def edited(self, edits: Mapping[str, str] | Mapping[str, str | Link]) -> Release:
         """
-        The release of a commit that changes or adds files: path → text.
+        The release of a commit that changes or adds files: path → text, or link.
         """
         self._count += 1
         # In the order in which they are made, and after the first.
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         name = f"{stamp}-{self._count:07x}"
         facts = {"name": name, "slug": self.slug, **self._target}
-        changed = {"release.json": json.dumps(facts), **edits}
+        changed: dict[str, str | Link] = {"release.json": json.dumps(facts), **edits}
         file = self.first.file.with_name(f"{name}.tar.gz")
         # What comes later replaces what came before: in an archive, and so in one that was compressed in two parts.
         file.write_bytes(self._beginning.read_bytes() + gzip.compress(_archive(changed), compresslevel=1))
@@ -108,11 +117,15 @@ def _without_end(file: Path) -> bytes:
         return gzip.compress(content[: archive.offset], compresslevel=1)
 
 
-def _archive(files: Mapping[str, str]) -> bytes:
+def _archive(files: Mapping[str, str | Link]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, text in files.items():
+        for name, content in files.items():
             entry = tarfile.TarInfo(f"./{name}")
-            entry.size, entry.mode, entry.mtime = len(text.encode()), 0o644, int(time.time())
+            entry.mode, entry.mtime = 0o644, int(time.time())
+            text = "" if isinstance(content, Link) else content
+            if isinstance(content, Link):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content.to
+            entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
     return packed.getvalue()

@@ -1,5 +1,5 @@
 """
-One sequence of events, and at each of them all edges at once under load: what is lost, sent twice, or slow.
+One sequence of events, and at each of them all edges at once under load: what is lost, or sent twice. How slow it was is in the table.
 
 The load is GET and POST in turn, on kept connections and on new ones, and no client retries. The table is printed at the end.
 """
@@ -19,16 +19,16 @@ from tests.vm.events import EVENTS
 from tests.vm.host import Host
 from tests.vm.hosts import on
 
-#: Where not a single request may be lost, nor any be much slower than otherwise.
-UNNOTICED = ("nothing", "deploy", "second deploy", "third deploy", "rollback", "release restart")
+#: Where not a single request may be lost.
+UNNOTICED = ("deploy", "second deploy", "third deploy", "rollback", "second rollback", "release restart")
 #: Seconds above the slowest answer of a quiet time, for 99 of 100 answers: a stall holds up every client at once, which is
 #: more than that; a processor that was busy elsewhere holds up one. The slowest of all is in the table.
 SLOWER = 0.25
 #: Requests through each edge before an event, and after it.
-ENOUGH = 80
+ENOUGH = 60
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", [event for event in EVENTS if event != "nothing"])
 @on("trixie")
 def test_an_event_loses_what_it_may(host: Host, edges: tuple[Edge, ...], event: str) -> None:
     """
@@ -37,32 +37,50 @@ def test_an_event_loses_what_it_may(host: Host, edges: tuple[Edge, ...], event: 
     count(host, edges, event)
 
 
-@pytest.mark.parametrize("event", ["nothing", "deploy", "rollback", "kill -9 of the master", "reboot"])
+@pytest.mark.parametrize("event", ["deploy", "rollback"])
 @on("bookworm")
 def test_the_oldest_system_does_the_same(host: Host, event: str) -> None:
     """
-    The same units, the same tool, an older systemd, Python and nginx.
+    The same units, the same program, an older systemd, Python and nginx.
     """
     count(host, (NGINX,), event)
 
 
-def count(host: Host, edges: tuple[Edge, ...], event: str) -> None:
+@pytest.mark.nightly
+@pytest.mark.parametrize("event", ["deploy", *(event for event in EVENTS if event not in UNNOTICED)])
+@on("bookworm")
+def test_the_oldest_system_does_all_of_it(host: Host, event: str) -> None:
+    """
+    What can happen there, too.
+    """
+    count(host, (NGINX,), event)
+
+
+@pytest.mark.nightly
+@on("trixie")
+def test_nobody_waits_for_a_deploy(host: Host, edges: tuple[Edge, ...]) -> None:
+    """
+    Not only is nothing lost: 99 of 100 answers are as fast as when nothing happens.
+    """
+    quiet, busy = count(host, edges, "nothing"), count(host, edges, "deploy")
+    slowest = max(tally.slowest for tally in quiet.values())
+    for edge, tally in busy.items():
+        assert tally.p99 < slowest + SLOWER, tally.row("deploy", edge)
+
+
+def count(host: Host, edges: tuple[Edge, ...], event: str) -> dict[str, Tally]:
     """
     Let an event happen under load, write the table, and judge.
     """
-    if event != "nothing" and not host.normal:
-        # The event was chosen alone.
-        count(host, edges, "nothing")
     tallies = under_load(host, edges, event)
-    if event == "nothing":
-        host.normal = {name: tally.slowest for name, tally in tallies.items()}
     twice = {edge.name: sent_twice(host, edge, tallies[edge.name]) for edge in edges}
     ledger.write(
         [ledger.row(tallies[edge.name], twice[edge.name], host.machine.suite, event, edge.name) for edge in edges]
     )
     for edge in edges:
-        judge(host, event, edge, tallies[edge.name])
+        judge(event, edge, tallies[edge.name])
     assert not any(twice.values()), twice
+    return tallies
 
 
 def under_load(host: Host, edges: tuple[Edge, ...], event: str) -> dict[str, Tally]:
@@ -75,8 +93,7 @@ def under_load(host: Host, edges: tuple[Edge, ...], event: str) -> dict[str, Tal
         loads = {edge.name: stack.enter_context(edge.load(host)) for edge in edges}
         wait_for_each(loads.values(), ENOUGH)
         next(happening, None)
-        # What is normal has to be known better than the rest.
-        wait_for_each(loads.values(), ENOUGH if event != "nothing" else 4 * ENOUGH)
+        wait_for_each(loads.values(), ENOUGH)
     return {name: load.tally for name, load in loads.items()}
 
 
@@ -89,15 +106,12 @@ def wait_for_each(loads: Collection[Load], more: int) -> None:
         load.wait_for(max(goal - load.tally.sent, 0))
 
 
-def judge(host: Host, event: str, edge: Edge, tally: Tally) -> None:
+def judge(event: str, edge: Edge, tally: Tally) -> None:
     """
     Compare what one edge's clients saw with what they may see.
     """
     said = tally.row(event, edge.name)
-    if event in UNNOTICED:
-        assert tally.lost == 0, said
-        assert tally.p99 < max(host.normal.values()) + SLOWER, (said, host.normal)
-    elif event == "systemctl restart":
+    if event in UNNOTICED or event in {"nothing", "systemctl restart"}:
         assert tally.lost == 0, said
     elif event.startswith("kill"):
         # At most what every client had under way. What a proxy may send again, it has, unless the answer had begun; once

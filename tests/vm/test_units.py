@@ -16,7 +16,7 @@ EXPOSURE = 2.0
 
 def units(host: Host) -> list[str]:
     """
-    What the installer has written, with an instance where one is needed.
+    What set-up has installed, with an instance where one is needed.
     """
     folder = host.machine / "etc/systemd/system"
     names = [path.name for path in folder.glob(f"{host.slug}*") if path.is_file() and not path.is_symlink()]
@@ -79,23 +79,18 @@ def test_what_the_walls_let_through(host: Host) -> None:
 
 def test_limits_are_what_the_capacity_policy_reads(host: Host) -> None:
     """
-    The unit limits its memory; a run's workers know the limit, and say so.
+    `systemctl edit` limits the unit; a run's workers know the limit, and say so.
     """
     if not enforces_limits(host):
         pytest.skip("this machine's control groups do not pass limits on to a container")
-    limits = host.machine / f"etc/systemd/system/{host.slug}@.service.d/limits.conf"
-    remembered = host.machine / f"opt/{host.slug}/host.json"
-    text = remembered.read_text()
+    host.drop_in("CPUQuota=100%", "MemoryMax=300M")
     try:
-        host.setup("--cpus", "1", "--memory", "300M")
         host.release("restart")
         said = host.machine.journal(f"--unit={host.unit(host.run)}", "--grep", "workers?: ")
         assert "1 worker" in said, said
         assert "quota" in said, said
     finally:
-        limits.unlink(missing_ok=True)
-        remembered.write_text(text)
-        host.machine.run("systemctl", "daemon-reload")
+        host.drop_in()
         host.release("restart")
 
 

@@ -12,7 +12,7 @@ from tests.vm.host import Host
 PLACES = ("/etc", "/opt", "/run", "/usr/local", "/var/lib", "/root", "/tmp", "/home")
 #: What comes and goes by itself.
 NOISE = re.compile(
-    r"/run/(systemd|dbus|log|user|udev|sudo|lock|credentials|postgresql|sshd?)\b|/run/\w+\.pid|/run/motd\.dynamic|/run/[\w-]+\.gate$|/var/lib/(postgresql|systemd|dpkg|private)/"
+    r"/run/(systemd|dbus|log|user|udev|sudo|lock|credentials/systemd-[^/]*|postgresql|sshd?)\b|/run/\w+\.pid|/run/motd\.dynamic|/run/[\w-]+\.gate$|/var/lib/(postgresql|systemd|dpkg|private)/"
     r"|/tmp/systemd-private|/etc/\.pwd\.lock|/etc/(passwd|group|shadow|gshadow|sub[ug]id)-|__pycache__"
 )
 
