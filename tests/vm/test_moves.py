@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.vm import broken
 from tests.vm.edges import Edge
 from tests.vm.host import Host
 from tests.vm.hosts import on
@@ -43,6 +44,19 @@ def test_a_static_file_is_replaced_as_a_whole(host: Host) -> None:
         host.deploy_edited({"static/whole.txt": "new"})
         assert being_sent.read() == "old" * 1000
     assert static(host, "whole.txt") == "new"
+
+
+@on("trixie")
+def test_static_files_of_a_refused_release_are_taken_back(host: Host) -> None:
+    """
+    They are there before the run is started, which then is not: under a name that both have is what the old run has.
+    """
+    host.deploy_edited({"static/page.css": "serves"})
+    edits = broken.releases(host.operator.project)["configuration"]
+    release = host.operator.edited({**edits, "static/page.css": "refused", "static/more.css": "refused"})
+    assert host.deploy(release, check=False).returncode == 1
+    assert static(host, "page.css") == "serves"
+    assert not (folder(host) / "more.css").exists()
 
 
 @on("trixie")
