@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import wait_until
 from tests.vm import broken
 from tests.vm.edges import Edge
 from tests.vm.host import Host
@@ -162,6 +163,8 @@ def test_the_target_is_the_service(host: Host) -> None:
     """
     run = host.run
     host.machine.run("systemctl", "stop", f"{host.slug}.target")
+    # It drains.
+    wait_until(lambda: not host.runs, seconds=60, what="the end of the run")
     assert host.ask("/api/v1/items?limit=1").status == 502
     assert not host.runs
     host.machine.run("systemctl", "start", f"{host.slug}.target")
