@@ -357,6 +357,8 @@ def prune() -> None:
     for path in sorted(STATIC.rglob("*"), reverse=True):
         if path.relative_to(STATIC) not in wanted:
             path.rmdir() if path.is_dir() else path.unlink()
+    if here:
+        merge_static(here)  # Over what a release that was refused had under the same name.
 
 
 def published(release: Path) -> dict[Path, Path]:
