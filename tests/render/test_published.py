@@ -49,13 +49,9 @@ def answered(state: State, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {name: value for name, value in chosen.items() if name in state.asked}
     for name, spec in state.questions.items():
-        if name in values:
-            continue
-        default = spec["default"]
-        values[name] = questions.render(default, values) if isinstance(default, str) else default
-        values[name] = {"int": int, "bool": lambda text: str(text) == "True"}.get(spec.get("type"), lambda v: v)(
-            values[name]
-        )
+        if name not in values:
+            question = Question(name, str(state), spec)
+            values[name] = question.parse(question.default(values))
     return {
         name: values[name]
         for name, spec in state.asked.items()
