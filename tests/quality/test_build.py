@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -234,7 +235,9 @@ def test_the_python_and_the_machine_here_are_the_default(checkout: Checkout) -> 
     Without words it is built for `python3` and for this machine, under the name that it is given.
     """
     checkout.depend()
-    (checkout.programs / "python3").write_text("#!/bin/sh\necho 3.14\n")
+    (checkout.programs / "python3").write_text(
+        f'#!/bin/sh\n[ "$1" != -c ] || exec echo 3.14\nexec {sys.executable} "$@"\n'
+    )
     (checkout.programs / "python3").chmod(0o755)
     path = checkout.build(environ={"RELEASE_NAME": "20260101T000000Z-abcdef0"}).stdout.strip()
     assert Path(path).name == f"shop-20260101T000000Z-abcdef0-py3.14-{platform.machine()}.tar.gz"

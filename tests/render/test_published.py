@@ -64,11 +64,11 @@ def answered(state: State, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cases() -> list[Any]:
+    # Without a look at the history: where it is missing these tests fail and say so, and no other does.
     return [
         pytest.param(state, chosen, id=f"{state}-{'-'.join(map(str, chosen.values())) or 'default'}")
         for state in STATES
         for chosen in SETS
-        if set(chosen) & set(state.asked) or not chosen
     ]
 
 

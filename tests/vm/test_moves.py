@@ -4,8 +4,14 @@ What a request does not show: static files, the pointer, boots, maintenance, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from tests.support.processes import wait_until
+from tests.vm import broken
 from tests.vm.edges import Edge
 from tests.vm.host import Host
 from tests.vm.hosts import on
@@ -16,60 +22,91 @@ from tests.vm.test_killed import STEPS, assert_tidy
 OWN = Edge("own", 8100, encrypted=False)
 
 
+@dataclass
+class Published:
+    """
+    Two releases with static files, one after the other, and what was there between them.
+    """
+
+    host: Host
+    while_it_starts: Mapping[str, str]
+    runs_then: list[int]
+    sent: str
+
+
+@pytest.fixture(scope="module")
+def published(host: Host) -> Published:
+    host.deploy_edited({"static/page.css": "old", "static/old.css": "old", "static/guide": "a file"})
+    new = host.operator.edited(
+        {
+            "static/page.css": "new",
+            "static/new.css": "new",
+            "static/guide/start.html": "in a folder",
+            "static/inside.css": Link("new.css"),
+            "static/code.txt": Link("../alembic.ini"),
+        }
+    )
+    with (folder(host) / "page.css").open() as being_sent:
+        job = host.start_deploy(new)
+        job.wait_for(STEPS["start"])
+        then = {path.name: path.read_text() for path in folder(host).iterdir() if path.is_file()}
+        runs = host.runs
+        assert job.end() == 0, job.said
+        return Published(host, then, runs, being_sent.read())
+
+
 @on("trixie")
-def test_static_files_are_there_before_the_new_run_serves(host: Host) -> None:
+def test_static_files_are_there_before_the_new_run_serves(published: Published) -> None:
     """
     The first page of the new run finds its files, and a page that was loaded before still finds its own.
     """
-    host.deploy_edited({"static/page.css": "old", "static/old.css": "old"})
-    run = host.run
-    job = host.start_deploy(host.operator.edited({"static/page.css": "new", "static/new.css": "new"}))
-    job.wait_for(STEPS["start"])
-    assert static(host, "new.css") == "new"
-    assert host.runs[0] == run, "the old run is over already"
-    assert job.end() == 0, job.said
-    assert static(host, "old.css") == "old"
-    assert static(host, "page.css") == "new"
-    assert_tidy(host)
+    assert published.while_it_starts["new.css"] == "new"
+    assert published.runs_then[0] < published.host.run, "the old run was over already"
+    assert static(published.host, "old.css") == "old"
+    assert static(published.host, "page.css") == "new"
+    assert_tidy(published.host)
 
 
 @on("trixie")
-def test_a_static_file_is_replaced_as_a_whole(host: Host) -> None:
+def test_a_static_file_is_replaced_as_a_whole(published: Published) -> None:
     """
     Who is being sent the old one gets the old one to its end.
     """
-    host.deploy_edited({"static/whole.txt": "old" * 1000})
-    with (folder(host) / "whole.txt").open() as being_sent:
-        host.deploy_edited({"static/whole.txt": "new"})
-        assert being_sent.read() == "old" * 1000
-    assert static(host, "whole.txt") == "new"
+    assert published.sent == "old"
 
 
 @on("trixie")
-def test_a_static_file_may_become_a_folder(host: Host) -> None:
+def test_a_link_that_leads_out_of_the_static_files_is_not_published(published: Published) -> None:
     """
-    And the other way round. The name is what the release that serves says.
+    Code and its settings are no page. A link between static files is one.
     """
-    host.deploy_edited({"static/guide": "a file"})
-    host.deploy_edited({"static/guide/start.html": "in a folder"})
+    assert static(published.host, "inside.css") == "new"
+    assert not (folder(published.host) / "inside.css").is_symlink()
+    assert not (folder(published.host) / "code.txt").exists()
+
+
+@on("trixie")
+def test_static_files_of_a_refused_release_are_taken_back(published: Published) -> None:
+    """
+    They are there before the run is started, which then is not: under a name that both have is what the old run has.
+    """
+    host = published.host
+    edits = broken.releases(host.operator.project)["configuration"]
+    release = host.operator.edited({**edits, "static/page.css": "refused", "static/more.css": "refused"})
+    assert host.deploy(release, check=False).returncode == 1
+    assert static(host, "page.css") == "new"
+    assert not (folder(host) / "more.css").exists()
+
+
+@on("trixie")
+def test_a_static_file_may_become_a_folder(published: Published) -> None:
+    """
+    And the other way round: the name is what the release that serves says.
+    """
+    host = published.host
     assert static(host, "guide/start.html") == "in a folder"
-    host.deploy_edited({"static/guide": "a file again"})
-    assert static(host, "guide") == "a file again"
     host.release("rollback")
-    assert static(host, "guide/start.html") == "in a folder"
-
-
-@on("trixie")
-def test_a_link_that_leads_out_of_the_static_files_is_not_published(host: Host) -> None:
-    """
-    Code and its settings are no page, nor is what is beside the release. A link between static files is one.
-    """
-    host.deploy_edited(
-        {"static/page.txt": "page", "static/inside.txt": Link("page.txt"), "static/code.txt": Link("../alembic.ini")}
-    )
-    assert static(host, "inside.txt") == "page"
-    assert not (folder(host) / "inside.txt").is_symlink()
-    assert not (folder(host) / "code.txt").exists()
+    assert static(host, "guide") == "a file"
 
 
 def static(host: Host, name: str) -> str:
@@ -111,9 +148,11 @@ def again(host: Host) -> None:
     """
     Stop everything and start it, as an operator does who has changed the socket.
     """
+    run = host.run
     host.machine.run("systemctl", "daemon-reload")
     host.machine.run("systemctl", "stop", f"{host.slug}.target", f"{host.slug}.socket")
     host.machine.run("systemctl", "start", f"{host.slug}.target")
+    host.machine.wait_active(host.unit(run))
     host.wait_ready()
 
 
@@ -124,10 +163,12 @@ def test_the_target_is_the_service(host: Host) -> None:
     """
     run = host.run
     host.machine.run("systemctl", "stop", f"{host.slug}.target")
+    # It drains.
+    wait_until(lambda: not host.runs, seconds=60, what="the end of the run")
     assert host.ask("/api/v1/items?limit=1").status == 502
     assert not host.runs
     host.machine.run("systemctl", "start", f"{host.slug}.target")
-    host.wait_ready()
+    host.machine.wait_active(host.unit(run))
     assert host.run == run
 
 
@@ -158,7 +199,7 @@ def test_a_service_that_is_disabled_stays_quiet(host: Host) -> None:
         assert host.ask("/api/v1/items?limit=1").status == 502
     finally:
         host.machine.run("systemctl", "enable", "--now", f"{host.slug}.target")
-    host.wait_ready()
+    host.machine.wait_active(host.unit(run))
     assert host.run == run
 
 
