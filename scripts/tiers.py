@@ -60,7 +60,7 @@ ENGINE = (
 
 #: In the order in which the plan ends first: what waits for most of its time runs beside what does not.
 TIERS = (
-    Tier("render", 80, 52, programs=("shellcheck",)),
+    Tier("render", 85, 55, programs=("shellcheck",)),
     Tier("vm", 400, 445, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
     Tier("boot", 400, 260, programs=POSTGRES),
     Tier("image", 400, 430, resource="engine", programs=ENGINE),

@@ -39,12 +39,6 @@ async def assert_usable(database: Database) -> None:
 
 
 @pytest.fixture
-def seconds() -> float:
-    """Return how long a statement may take, and the wait for a connection."""
-    return 20
-
-
-@pytest.fixture
 def settings(settings: Settings, seconds: float) -> Settings:
     """Keep the pool small."""
     url = SecretStr(settings.database.effective_url)
