@@ -98,7 +98,9 @@ def github(project: UserProject, way: Ssh, host: Host, folder: Path) -> Mapping[
             for variable, value in each.get("env", {}).items():
                 expression = re.fullmatch(r"\$\{\{ (.+) \}\}", str(value))
                 found[variables][variable] = settings[expression[1]] if expression else str(value)
-    assert not [value for value in found["variables"].values() if "PRIVATE KEY" in value], "the job that builds has the key"
+    assert not [value for value in found["variables"].values() if "PRIVATE KEY" in value], (
+        "the job that builds has the key"
+    )
     (uploaded,) = (step["with"]["path"] for step in jobs["build"]["steps"] if "upload" in step.get("uses", ""))
     return {**found, "artifact": uploaded}
 

@@ -33,7 +33,14 @@ def test_a_name_that_no_build_gives_is_refused(host: Host) -> None:
         done = host.release("deploy", name, check=False)
         assert done.returncode == 1, name
         assert "is no name of a release, as deploy/build gives them" in done.stdout, done.stdout
-    for words in (("deploy",), ("deploy", "a", "b"), ("undeploy",), (), ("deploy", "a", "--force"), ("restart", "--older")):
+    for words in (
+        ("deploy",),
+        ("deploy", "a", "b"),
+        ("undeploy",),
+        (),
+        ("deploy", "a", "--force"),
+        ("restart", "--older"),
+    ):
         assert host.release(*words, check=False).returncode == 2, words
     assert traces(host) == before
     assert host.run == run
