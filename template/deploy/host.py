@@ -254,8 +254,7 @@ def undo(new: int, old: int | None, began: int) -> None:
     """Take back a run that did not get the socket, and show why."""
     explain(new, began)
     if old is None:
-        # A socket without a run would keep its clients waiting.
-        output("systemctl", "stop", SOCKET)
+        output("systemctl", "stop", SOCKET)  # Without a run its clients would wait for nobody.
         point(None)
     stop(new)
     say(f"run {new} is undone; {f'run {old} is still serving' if old else 'nothing serves'}")
@@ -451,14 +450,13 @@ def refuse_drops(older: Path, newer: Path) -> None:
         text = path.read_text(errors="replace") if path.name not in known else ""
         upgrade = DOWNGRADE.sub(lambda it: "\n" * it[0].count("\n"), text)
         for found in TAKES_AWAY.finditer(upgrade):
-            for name in re.findall(r"(\w+)\W*(?:,|$)", found[found.lastindex or 0]):
-                if re.search(rf"\b{name}\b", code, re.I):
-                    line = upgrade.count("\n", 0, found.start()) + 1
-                    raise Refused(
-                        f"{path.name}, line {line}, takes {name} away, which {older.name} may "
-                        "still use: first deploy a release that does without. If it does: "
-                        "--allow-drops"
-                    )
+            names = re.findall(r"(\w+)\W*(?:,|$)", found[found.lastindex or 0])
+            if used := [name for name in names if re.search(rf"\b{name}\b", code, re.I)]:
+                line = upgrade.count("\n", 0, found.start()) + 1
+                raise Refused(
+                    f"{path.name}, line {line}, takes {used[0]} away, which {older.name} may still "
+                    "use: first deploy one that does without it. If it does: --allow-drops"
+                )
 
 
 # --- Commands -------------------------------------------------------------------------------------
@@ -544,7 +542,7 @@ def execute(given: argparse.Namespace) -> None:
 
 
 COMMANDS = {it.__name__: it for it in (deploy, rollback, restart, status, secret)}
-COMMANDS |= {"exec": execute}
+COMMANDS["exec"] = execute
 
 
 def arguments() -> argparse.Namespace:
