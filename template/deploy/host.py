@@ -383,7 +383,7 @@ def install(name: str) -> Path:
     run(*IDLE, python, "-I", "-m", "venv", "--without-pip", partial / ".venv")
     site = partial / f".venv/lib/python{version}/site-packages"
     site.rmdir()
-    (partial / "packages").rename(site)
+    (partial / ".packages").rename(site)
     # The service cannot write beside its code. What cannot be compiled is perhaps never used.
     compiling = ("-m", "compileall", "-qq", "-j", "0", "-s", f"{partial}", "-p", f"{final}")
     output(*IDLE, python, "-I", *compiling, f"{partial}")

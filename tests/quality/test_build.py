@@ -195,7 +195,7 @@ def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
         "machine": "x86_64",
         "commit": commit,
     }
-    committed = {name: text for name, text in found.items() if not name.startswith("packages/")}
+    committed = {name: text for name, text in found.items() if not name.startswith(".packages/")}
     assert committed.keys() == {
         ".gitattributes",
         ".gitignore",
@@ -206,7 +206,7 @@ def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
         "uv.lock",
     }
     assert (committed["main.py"], committed["link"]) == ("committed\n", "→ main.py")
-    assert found.keys() - committed.keys() == {f"packages/{name}" for name in installed("pure")}
+    assert found.keys() - committed.keys() == {f".packages/{name}" for name in installed("pure")}
 
 
 def test_the_project_is_no_package_of_its_own(checkout: Checkout) -> None:
@@ -218,8 +218,8 @@ def test_the_project_is_no_package_of_its_own(checkout: Checkout) -> None:
     checkout.packaged = True
     checkout.depend("pure")
     found = checkout.content("3.13", "x86_64")
-    assert "packages/pure.py" in found
-    assert "packages/small.py" not in found
+    assert ".packages/pure.py" in found
+    assert ".packages/small.py" not in found
 
 
 def installed(name: str) -> set[str]:
@@ -299,7 +299,7 @@ def test_what_an_archive_would_lack_is_named(checkout: Checkout) -> None:
     assert said == ["shared", "model.bin"]
 
 
-@pytest.mark.parametrize("name", ["packages/own/main.py", "release.json"])
+@pytest.mark.parametrize("name", [".packages/own/main.py", "release.json"])
 def test_names_that_a_release_needs_are_refused(checkout: Checkout, name: str) -> None:
     """
     What the project has there would be mixed with the packages, or lost.
@@ -328,10 +328,10 @@ def test_wheels_are_those_of_the_host(checkout: Checkout, target: tuple[str, str
     conditions += ["onlyx86; platform_machine == 'x86_64'", "onlywindows; sys_platform == 'win32'"]
     checkout.depend("native", *conditions)
     found = checkout.content(*target)
-    modules = {name.removeprefix("packages/") for name in found if re.fullmatch(r"packages/\w+\.py", name)}
+    modules = {name.removeprefix(".packages/") for name in found if re.fullmatch(r".packages/\w+\.py", name)}
     here = {"onlyx86.py"} if machine == "x86_64" else set()
     assert modules == {"native.py", f"onlycp{python.replace('.', '')}.py", *here}
-    assert found["packages/native.py"] == f"TEXT = '{python} {machine} manylinux_2_36'\n"
+    assert found[".packages/native.py"] == f"TEXT = '{python} {machine} manylinux_2_36'\n"
 
 
 def test_what_the_index_has_changed_is_refused(checkout: Checkout) -> None:
@@ -377,7 +377,7 @@ def test_a_package_that_is_no_wheel_yet_gets_one(checkout: Checkout) -> None:
     checkout.depend("fromgit", "frompath", "fromsource", "member")
     found = checkout.content("3.12", "aarch64")
     for name in ("fromgit", "frompath", "fromsource", "member"):
-        assert {f"packages/{each}" for each in installed(name)} <= found.keys()
+        assert {f".packages/{each}" for each in installed(name)} <= found.keys()
     assert "libs/member/backend.py" in found
     assert not [name for name in found if "left-by-the-build" in name or name.endswith((".pth", ".lock/", "/.lock"))]
 
@@ -414,9 +414,9 @@ def test_a_wheel_in_dist_comes_first(checkout: Checkout) -> None:
         index.wheel(wheels, "pure", "1.0", text=text)
         index.wheel(wheels, "unknown", "1.0")
         found = checkout.content("3.13", "x86_64")
-        texts = [found[f"packages/{name}.py"] for name in ("own_compiled", "pure", "other")]
+        texts = [found[f".packages/{name}.py"] for name in ("own_compiled", "pure", "other")]
         assert texts == [f"TEXT = '{text}'\n", f"TEXT = '{text}'\n", "TEXT = 'of the index'\n"]
-        assert "packages/unknown.py" not in found
+        assert ".packages/unknown.py" not in found
         for path in (checkout.path / "dist").glob("*.tar.gz"):
             path.unlink()
 
@@ -447,7 +447,7 @@ def test_a_package_comes_from_the_index_that_it_was_locked_from(checkout: Checko
         checkout.indexes = {"special": address}
         checkout.sources = ['special]\nindex = "special"']
         checkout.depend("special")
-        assert checkout.content("3.13", "x86_64")["packages/special.py"] == "TEXT = 'of its own'\n"
+        assert checkout.content("3.13", "x86_64")[".packages/special.py"] == "TEXT = 'of its own'\n"
 
 
 def test_the_password_of_an_index_stays_here(checkout: Checkout) -> None:
@@ -486,7 +486,7 @@ def test_it_is_built_by_any_tar_and_under_any_umask(checkout: Checkout, program:
     assert not done.returncode, done.stderr
     assert (there / long / "fïle.py").read_text() == "deep\n"
     assert os.readlink(there / "link") == "main.py"
-    assert (there / "packages" / "pure.py").is_file()
+    assert (there / ".packages" / "pure.py").is_file()
     assert not list(there.rglob("._*"))
 
 
@@ -537,8 +537,8 @@ def test_a_real_service_is_built_for_other_machines(
     assert {"asyncpg", "pydantic_core", "uvloop"} <= {name.split("/")[1] for name in compiled}
     others = {name for name in compiled if f"cpython-{version}-{machine}-linux-gnu" not in name and "abi3" not in name}
     assert not others
-    assert not [name for name in found if name.startswith(("packages/bin/", "packages/.lock"))]
-    assert str(workplace) not in "".join(text for name, text in found.items() if name.startswith("packages/"))
+    assert not [name for name in found if name.startswith((".packages/bin/", ".packages/.lock"))]
+    assert str(workplace) not in "".join(text for name, text in found.items() if name.startswith(".packages/"))
 
 
 @pytest.mark.parametrize("ci", ["github", "gitlab"])

@@ -140,7 +140,7 @@ def test_root_executes_nothing_of_a_release(host: Host) -> None:
     names = ("sitecustomize", "usercustomize", "conftest", "compileall", "venv")
     edits = {f"{name}.py": trace.replace("{name}", name) for name in names}
     line = trace.replace("{name}", "package").strip()
-    edits["packages/trace.pth"] = f"import os; exec({line!r})\n"
+    edits[".packages/trace.pth"] = f"import os; exec({line!r})\n"
     for name in ("python3", "tar", "chmod", "find"):
         edits[name] = f"#!/bin/sh\ntouch /root/executed-{name}\n"
     try:
@@ -170,7 +170,7 @@ def test_the_umask_of_who_built_it_does_not_matter(host: Host) -> None:
     file = Path(project.run("sh", "-c", build).stdout.splitlines()[-1])
     try:
         with tarfile.open(file) as archive:
-            assert archive.getmember("./packages").mode == 0o700, "it was built otherwise"
+            assert archive.getmember("./.packages").mode == 0o700, "it was built otherwise"
         host.deploy(Release(name, file))
     finally:
         file.unlink()
