@@ -31,7 +31,7 @@ for word; do
     name=${word##*@}
     case $name in machine | web1 | web2) eval "net=\\${net_$name:-}" && [ -z "$net" ] || break ;; esac
 done
-exec nsenter --net="$net" ssh -F "$config" "$@"
+exec nsenter --net="$net" SSH -F "$config" "$@"
 """
 
 
@@ -66,7 +66,7 @@ def ssh(folder: Path, **machines: Machine) -> Iterator[Ssh]:
         f"Host {' '.join(machines)}\n  HostName 127.0.0.1\n  IdentityFile {key}\n  IdentitiesOnly yes\n"
         "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n"
     )
-    script.write_text(_SSH)
+    script.write_text(_SSH.replace("SSH", str(shutil.which("ssh"))))
     networks = " ".join(f"{name} {machine.network}" for name, machine in machines.items())
     with contextlib.ExitStack() as closing:
         for machine in machines.values():

@@ -81,14 +81,15 @@ def test_a_machine_of_the_earlier_tool_is_refused(old: Host, folder: Path) -> No
     """
     Set-up stops before it changes anything, says where the recipe is, and the service serves on.
     """
-    run, before, contents = old.run, traces(old), checksums(old)
+    run = old.run
     with ssh(folder, web2=old.machine) as way:
+        before, contents = traces(old), checksums(old)
         words = ("make", "setup", "HOST=root@web2", f"DOMAIN={old.domain}")
         done = old.operator.project.run(*words, env=way.environment, check=False)
         assert done.returncode != 0
         assert "the release tool of an earlier version is here" in done.stdout, done.stdout
-    assert checksums(old) == contents
-    assert traces(old) == before
+        assert checksums(old) == contents
+        assert traces(old) == before
     assert old.run == run
     assert old.ready_status() == 200
 
