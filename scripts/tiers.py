@@ -1,8 +1,8 @@
 """
 The tiers of the tests: what each takes, and which of them may run beside which.
 
-    scripts/tiers.py                the plan: when each tier starts and ends
-    scripts/tiers.py render vm      the programs that these tiers use
+    python3 scripts/tiers.py [CORES]            the plan: when each tier starts and ends
+    python3 scripts/tiers.py programs [TIER …]  the programs that these tiers use, or all of them
 """
 
 import json
@@ -23,8 +23,6 @@ class Tier:
     budget: int
     #: How long it takes while nothing else runs.
     seconds: int
-    #: The cores it keeps busy meanwhile: CPU seconds by seconds.
-    weight: float
     #: How many processes pytest runs it in.
     processes: int = 2
     #: What only one tier at a time may use.
@@ -32,36 +30,56 @@ class Tier:
     #: What its tests start, besides what Python's packages bring along.
     programs: tuple[str, ...] = ()
 
+    @property
+    def weight(self) -> float:
+        """
+        The cores it keeps busy. Where most of it is waiting, for a machine or for a time-out, that is less than one.
+        """
+        return self.budget / self.seconds
 
+
+#: So many more cores than there are may be spoken for: a tier is not always as heavy as on average.
+SURPLUS = 0.5
 #: The seconds of CPU that yardstick() took where the budgets were measured.
-YARDSTICK = 0.03
+YARDSTICK = 0.034
 
 POSTGRES = ("postgres",)
 MACHINE = ("debootstrap", "nsenter", "systemd-nspawn", "unshare")
-ENGINE = ("buildah", "debootstrap", "docker", "dockerd", "iptables", "nsenter", "openssl", "podman", "slirp4netns")
+ENGINE = (
+    "buildah",
+    "debootstrap",
+    "docker",
+    "dockerd",
+    "ip",
+    "iptables",
+    "nsenter",
+    "openssl",
+    "podman",
+    "slirp4netns",
+)
 
-#: Those that take longest begin first; the others run beside them. What a person waits for first is cheap: render.
+#: In the order in which the plan ends first: what waits for most of its time runs beside what does not.
 TIERS = (
-    Tier("render", 60, 52, 1.3, programs=("openssl", "shellcheck")),
-    Tier("vm", 400, 445, 0.6, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
-    Tier("image", 430, 431, 0.8, resource="engine", programs=ENGINE),
-    Tier("boot", 430, 271, 1.5, programs=POSTGRES),
-    Tier("quality", 540, 324, 1.6, programs=POSTGRES),
-    Tier("edge", 200, 202, 0.8, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
-    Tier("update", 150, 101, 1.4),
+    Tier("render", 85, 55, programs=("shellcheck",)),
+    Tier("vm", 400, 445, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
+    Tier("boot", 400, 260, programs=POSTGRES),
+    Tier("image", 400, 430, resource="engine", programs=ENGINE),
+    Tier("quality", 260, 200, programs=(*POSTGRES, "bsdtar")),
+    Tier("edge", 180, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
+    Tier("update", 180, 110),
 )
 
 
 def startable(waiting: Sequence[Tier], running: Iterable[Tier], cores: float) -> list[Tier]:
     """
-    Those that may start now beside the ones that run, in their order: the cores and the resource have to be free.
+    Those that may start now beside the ones that run, in their order: cores and the resource have to be free.
 
     One that is heavier than the whole machine starts when nothing else runs.
     """
     running, chosen = list(running), []
     for tier in waiting:
         taken = {other.resource for other in running if other.resource}
-        fits = sum(other.weight for other in running) + tier.weight <= cores
+        fits = sum(other.weight for other in running) + tier.weight <= cores + SURPLUS
         if tier.resource not in taken and (fits or not running):
             running.append(tier)
             chosen.append(tier)
@@ -70,17 +88,23 @@ def startable(waiting: Sequence[Tier], running: Iterable[Tier], cores: float) ->
 
 def plan(tiers: Iterable[Tier], cores: float) -> dict[str, tuple[float, float]]:
     """
-    When each tier starts and ends, in seconds, if each takes as long as it says.
+    When each tier starts and ends, in seconds, if each is as it says; all are slower where the cores do not suffice.
     """
-    waiting, ends, found = list(tiers), {}, {}
+    waiting = list(tiers)
+    left: dict[Tier, float] = {}
+    begun: dict[Tier, float] = {}
+    found: dict[str, tuple[float, float]] = {}
     now = 0.0
-    while waiting or ends:
-        for tier in startable(waiting, ends, cores):
+    while waiting or left:
+        for tier in startable(waiting, left, cores):
             waiting.remove(tier)
-            ends[tier] = now + tier.seconds
-            found[tier.name] = (now, ends[tier])
-        now = min(ends.values())
-        ends = {tier: end for tier, end in ends.items() if end > now}
+            left[tier], begun[tier] = tier.seconds, now
+        slower = max(1.0, sum(tier.weight for tier in left) / cores)
+        first = min(left, key=lambda tier: left[tier])
+        passed = left.pop(first)
+        left = {tier: seconds - passed for tier, seconds in left.items()}
+        now += passed * slower
+        found[first.name] = (begun[first], now)
     return found
 
 
@@ -113,17 +137,17 @@ def slowness() -> float:
     return max(1.0, yardstick() / YARDSTICK)
 
 
-def programs(names: Iterable[str]) -> list[str]:
+def programs(names: Iterable[str] = ()) -> list[str]:
     """
-    What these tiers start, each program once.
+    What these tiers start, or all of them, each program once.
     """
-    chosen = set(names)
+    chosen = set(names) or {tier.name for tier in TIERS}
     return sorted({program for tier in TIERS if tier.name in chosen for program in tier.programs})
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(*programs(sys.argv[1:]), sep="\n")
+    if sys.argv[1:2] == ["programs"]:
+        print(*programs(sys.argv[2:]), sep="\n")
     else:
-        for name, (start, end) in plan(TIERS, 2).items():
+        for name, (start, end) in plan(TIERS, float(sys.argv[1] if sys.argv[1:] else 2)).items():
             print(f"{name:<10} {start:6.0f} {end:6.0f}")

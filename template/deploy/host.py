@@ -63,8 +63,7 @@ def say(text: str) -> None:
 
 def output(*words: str) -> str:
     """Return what a command prints, whether it succeeds or not."""
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-    return done.stdout
+    return subprocess.run(words, capture_output=True, text=True, errors="replace").stdout
 
 
 def run(*words: str | Path) -> None:
@@ -128,33 +127,30 @@ def current() -> int | None:
 
 
 def release_of(number: int | None) -> Path | None:
-    """Return the release of a run, None for a run without one."""
+    """Return the release of a run, None for a run without one, or whose release is gone."""
     link = RUNS / str(number) / "release"
-    return RELEASES / Path(os.readlink(link)).name if link.is_symlink() else None
+    release = RELEASES / Path(os.readlink(link)).name if link.is_symlink() else None
+    return release if release and release.is_dir() else None
 
 
 def served() -> dict[str, int]:
     """Return the releases that have served and are still here, with the first run of each."""
     found: dict[str, int] = {}
     for number in sorted(noted()):
-        release = release_of(number)
-        if release and release.is_dir() and (RUNS / str(number) / "served").exists():
+        if (release := release_of(number)) and (RUNS / str(number) / "served").exists():
             found.setdefault(release.name, number)
     return found
 
 
 def ready() -> tuple[int, list[str]]:
     """Ask /ready on the shared socket: its status, 0 where nobody answers, and what is down."""
-    connection = http.client.HTTPConnection("localhost", timeout=READY_SECONDS)
     try:
         address = output("systemctl", "show", "--property=Listen", "--value", SOCKET).split()[0]
+        connection = http.client.HTTPConnection(address, timeout=READY_SECONDS)
         if address.startswith("/"):
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.settimeout(READY_SECONDS)
             connection.sock.connect(address)
-        else:
-            connection.host, _, port = address.rpartition(":")
-            connection.host, connection.port = connection.host.strip("[]"), int(port)
         connection.request("GET", "/ready", headers={"Host": "localhost", "Connection": "close"})
         answer = connection.getresponse()
         checks = json.loads(answer.read()).get("checks", {})
@@ -162,8 +158,6 @@ def ready() -> tuple[int, list[str]]:
         return answer.status, down
     except (OSError, ValueError, LookupError, AttributeError, TypeError, http.client.HTTPException):
         return 0, []
-    finally:
-        connection.close()
 
 
 # --- The move -------------------------------------------------------------------------------------
@@ -222,8 +216,7 @@ LINE = re.compile(
 
 def environment() -> bytes:
     """Return the environment of a new run. Empty is unset, or gunicorn stumbles over some of it."""
-    lines = (ETC / "environment").read_bytes().splitlines()
-    found = [LINE.fullmatch(line.strip()) for line in lines]
+    found = [LINE.fullmatch(it.strip()) for it in (ETC / "environment").read_bytes().splitlines()]
     if None in found:
         where = f"{ETC}/environment, line {found.index(None) + 1}"
         raise Refused(f"{where}: NAME=value, with '' around a value that has \\, quotes or #")
@@ -231,38 +224,30 @@ def environment() -> bytes:
 
 
 def gate(old: int | None) -> str:
-    """
-    Return the condition for the first start of a run: no less ready than the run it replaces.
-
-    What is down in the old run may be down in the new one, so that a fix can be deployed in an
-    outage. Any run is better than one that leaves three questions unanswered.
-    """
+    """Return the condition for the first start of a run: no less ready than the one it replaces."""
+    # What is down in the old run may be down in the new one, so that a fix can be deployed in an
+    # outage. Any run is better than one that leaves three questions unanswered.
     within = f"READY_GATE_SECONDS={GATE_SECONDS}\n"
-    if old is None:
-        return within
-    for _ in range(3 if states().get(old) in SERVING else 0):
+    for _ in range(3 if states().get(old or 0) in SERVING else 0):
         status, down = ready()
         if status in (200, 503):
             return f"{within}READY_GATE_FORGIVES={','.join(down)}\n"
-    return ""
+    return "" if old else within
 
 
-def point(number: int) -> None:
-    """Make a run the current one: one file says so, and it is replaced as a whole."""
-    text = without_run()
-    wanted = units(number, migrations=False)
-    lines = {"Unit": f"Wants={' '.join(wanted)}", "Socket": f"Service={wanted[0]}"}
-    for section, line in lines.items():
-        text = text if f"[{section}]\n" in text else f"{text}[{section}]\n"
-        text = text.replace(f"[{section}]\n", f"[{section}]\n{line}\n", 1)
+def point(number: int | None) -> None:
+    """Make a run the current one, or none: one file says so, and it is replaced as a whole."""
+    text = POINTER.read_text() if POINTER.exists() else ""
+    # Other lines are the operator's, such as a ListenStream=.
+    text = re.sub(rf"^(Wants|Service)={SLUG}(@|--).*\n", "", text, flags=re.M)
+    if number:
+        wanted = units(number, migrations=False)
+        lines = {"Unit": f"Wants={' '.join(wanted)}", "Socket": f"Service={wanted[0]}"}
+        for section, line in lines.items():
+            text = text if f"[{section}]\n" in text else f"{text}[{section}]\n"
+            text = text.replace(f"[{section}]\n", f"[{section}]\n{line}\n", 1)
     write(POINTER, text)
     run("systemctl", "daemon-reload")
-
-
-def without_run() -> str:
-    """Return the pointer without its run: lines of the operator, such as a ListenStream=."""
-    text = POINTER.read_text() if POINTER.exists() else ""
-    return re.sub(rf"^(Wants|Service)={SLUG}(@|--).*\n", "", text, flags=re.M)
 
 
 def undo(new: int, old: int | None, began: int) -> None:
@@ -271,8 +256,7 @@ def undo(new: int, old: int | None, began: int) -> None:
     if old is None:
         # A socket without a run would keep its clients waiting.
         output("systemctl", "stop", SOCKET)
-        write(POINTER, without_run())
-        output("systemctl", "daemon-reload")
+        point(None)
     stop(new)
     say(f"run {new} is undone; {f'run {old} is still serving' if old else 'nothing serves'}")
 
@@ -298,9 +282,8 @@ def explain(number: int, began: int) -> None:
 
 def stop(number: int) -> None:
     """Stop a run, which drains."""
-    for name in units(number):
-        output("systemctl", "stop", name)
-        output("systemctl", "reset-failed", name)
+    output("systemctl", "stop", *units(number))
+    output("systemctl", "reset-failed", *units(number))
     forget(number)
 
 
@@ -343,15 +326,15 @@ def recover() -> None:
 def prune() -> None:
     """Keep the release that serves, the newest others that once did, and their static files."""
     first, here = served(), release_of(current())
+    if here is None and current():
+        return  # Its note is damaged, so any release may be the one that serves.
     others = [name for name in first if here is None or name != here.name]
     kept = {here.name if here else "", *others[-KEEP:]}
     for path in (path for path in RELEASES.iterdir() if path.name not in kept):
         # Renamed first: half of a release is none.
         shutil.rmtree(path.rename(RELEASES / f"{path.name.removesuffix('.partial')}.partial"))
-    for number in noted() - {current()}:
-        release = release_of(number)
-        if release is None or first.get(release.name) != number or release.name not in kept:
-            shutil.rmtree(RUNS / str(number))
+    for number in noted() - {current(), *(first[name] for name in kept & first.keys())}:
+        shutil.rmtree(RUNS / str(number), ignore_errors=True)
     wanted = {name for release in RELEASES.iterdir() for name in published(release)}
     wanted |= {folder for name in wanted for folder in name.parents}
     for path in sorted(STATIC.rglob("*"), reverse=True):
@@ -452,20 +435,16 @@ TAKES_AWAY = re.compile(
     r"""\((?:[^()]*\bcolumn_name\s*=|[^,()=]*,(?=\s*["']))?[^"',)]*["'](\w+)"""
     rf"""|(?i:\bDROP\s+(?:TABLE|COLUMN)(?:\s+IF\s+EXISTS)?{GAP}"""
     rf"""({ONE}(?:\s*,\s*{ONE}(?!\w|\s+(?!CASCADE|RESTRICT)\w))*))"""
-    rf"""|(?i:{TABLE}({ONE}){GAP}RENAME\s+TO\b)"""
-    rf"""|(?i:\bRENAME(?:\s+COLUMN)?{GAP}({ONE}){GAP}TO\b)"""
+    rf"""|(?i:{TABLE}({ONE}){GAP}RENAME\s+TO\b|\bRENAME(?:\s+COLUMN)?{GAP}({ONE}){GAP}TO\b)"""
     rf"""|(?i:(?:{TABLE}{ONE}{GAP}|,\s*)DROP(?:\s+IF\s+EXISTS)?{GAP}({ONE})\s*(?:[,;)"'`]|CASCADE))"""
 )
 DOWNGRADE = re.compile(r"(?ms)^def downgrade.*?(?=^[^\s)]|\Z)")
 
 
 def refuse_drops(older: Path, newer: Path) -> None:
-    """
-    Refuse migrations of the newer release that take away what the code of the older one mentions.
-
-    During a deploy, and after a rollback, the older release works with the newer one's tables.
-    Words are compared, which may find too much: --allow-drops is for a person who knows better.
-    """
+    """Refuse migrations of the newer release that take away what the older one's code mentions."""
+    # During a deploy, and after a rollback, the older release works with the newer one's tables.
+    # Words are compared, which may find too much: --allow-drops is for a person who knows better.
     known = {path.name for path in older.glob("migrations/versions/*.py")}
     code = "\n".join(path.read_text(errors="replace") for path in older.glob("app/**/*.py"))
     for path in sorted(newer.glob("migrations/versions/*.py")):
@@ -521,7 +500,7 @@ def restart(_: argparse.Namespace) -> None:
 def serving_release() -> Path:
     """Return the release that the socket points at; Refused before the first deploy."""
     if (release := release_of(current())) is None:
-        raise Refused("nothing was deployed here yet")
+        raise Refused("no release serves here: deploy one")
     return release
 
 
@@ -556,21 +535,16 @@ def execute(given: argparse.Namespace) -> None:
     words += ["--pty" if sys.stdin.isatty() else "--pipe", f"--setenv=PATH={path}"]
     # The settings of the service, less those that keep it alive.
     other = re.compile("#|Exec|Kill|Log|Notify|OOMP|Restart|Sockets|Syslog|Timeout|Type|Watchdog")
-    section = ""
-    for line in output("systemctl", "cat", units(current() or 0)[0]).splitlines():
-        section = line if line.startswith("[") else section
-        if section == "[Service]" and "=" in line and not other.match(line):
+    text = output("systemctl", "cat", units(current() or 0)[0])
+    for line in re.sub(r"(?ms)^\[(?!Service\]).*?(?=^\[|\Z)", "", text).splitlines():
+        if "=" in line and not other.match(line):
             words += ["--property", line.replace("%i", str(current()))]
-    os.execvp(words[0], [*words, "--", program, *rest])
+    # systemd expands variables in its commands. A doubled $ is one.
+    os.execvp(words[0], [*words, "--", program, *(word.replace("$", "$$") for word in rest)])
 
 
 COMMANDS = {it.__name__: it for it in (deploy, rollback, restart, status, secret)}
 COMMANDS |= {"exec": execute}
-FLAGS = {
-    "--allow-drops": "though a migration takes away what an older release mentions",
-    "--skip-migrations": "leave the database as it is",
-    "--older": "though a newer build serves",
-}
 
 
 def arguments() -> argparse.Namespace:
@@ -582,9 +556,11 @@ def arguments() -> argparse.Namespace:
     added["rollback"].add_argument("name", nargs="?", default="", help="any part of a name")
     added["secret"].add_argument("name", help="the variable; its value is read from standard input")
     added["exec"].add_argument("words", nargs=argparse.REMAINDER, help="the command")
-    for name, text in FLAGS.items():
-        for command in ("deploy", "rollback") if name == "--allow-drops" else ("deploy",):
-            added[command].add_argument(name, action="store_true", help=text)
+    drops = "though a migration takes away what an older release mentions"
+    added["deploy"].add_argument("--allow-drops", action="store_true", help=drops)
+    added["rollback"].add_argument("--allow-drops", action="store_true", help=drops)
+    added["deploy"].add_argument("--skip-migrations", action="store_true", help="migrate nothing")
+    added["deploy"].add_argument("--older", action="store_true", help="though a newer one serves")
     return parser.parse_args()
 
 
@@ -607,8 +583,7 @@ def main() -> None:
         except BlockingIOError:
             raise Refused(f"{lock.read()} is at work here; wait until it has finished") from None
         lock.truncate(0)
-        lock.write(f"{given.command} (pid {os.getpid()})")
-        lock.flush()
+        print(f"{given.command} (pid {os.getpid()})", end="", file=lock, flush=True)
         if given.command == "secret":
             return secret(given)
         recover()

@@ -11,7 +11,7 @@ endif
 # RELEASE_SSH="ssh -F config" in the environment replaces the command `ssh`.
 remote = deploy/remote "$${HOST:-here}"
 
-setup: ## Make a machine the host: make setup HOST=root@203.0.113.7 DOMAIN=api.your-company.com
+setup: ## Make a machine the host: make setup HOST=root@203.0.113.7
 	@$(remote) setup "$$DOMAIN" "$$EMAIL" $(ARGS)
 
 secret: ## Set a secret, read from standard input: make secret NAME=API_TOKEN HOST=…

@@ -89,10 +89,13 @@ def _telling_stop(server: Any) -> Callable[..., None]:
         while True:
             try:
                 stop(*args, **kwargs)
-                return
+                break
             except HaltServer:
                 # A second worker that could not start, found while stopping because of the first.
                 # gunicorn 27.0 would end here with a traceback, exit code 1 and workers left over.
                 continue
+        # Those that ended, or were killed, in the last tenth of a second: gunicorn asks no more.
+        while server.WORKERS:
+            child_exit(server, server.WORKERS.popitem()[1])
 
     return telling_stop

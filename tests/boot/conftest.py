@@ -12,17 +12,23 @@ from tests.boot.ledger import LEDGER
 from tests.boot.serving import BRIEFLY, COMMANDS, Served, Serving, extra_servers, production
 from tests.support.project import Project
 from tests.support.projects import Projects
-from tests.support.variants import applications, named
+from tests.support.variants import kinds, named
 
-# Every application by its own production command, and two of them by every other server.
-SERVINGS = [Serving(variant) for variant in applications()] + [
-    Serving(named(name), server) for name in ("default", "maximal") for server in COMMANDS if server != "production"
-]
+OTHERS = [server for server in COMMANDS if server != "production"]
+# Every kind of application by its own production command, and the default by every other server.
+SERVINGS = [Serving(variant) for variant in kinds()] + [Serving(named("default"), server) for server in OTHERS]
+NIGHTLY = [Serving(named("maximal"), server) for server in OTHERS]
 
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(serving, id=serving.id, marks=pytest.mark.xdist_group(serving.id)) for serving in SERVINGS],
+    params=[
+        *(pytest.param(each, id=each.id, marks=pytest.mark.xdist_group(each.id)) for each in SERVINGS),
+        *(
+            pytest.param(each, id=each.id, marks=(pytest.mark.xdist_group(each.id), pytest.mark.nightly))
+            for each in NIGHTLY
+        ),
+    ],
 )
 def served(
     request: pytest.FixtureRequest, projects: Projects, tmp_path_factory: pytest.TempPathFactory

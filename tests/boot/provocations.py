@@ -13,6 +13,7 @@ ROUTER = '''
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,12 +27,13 @@ from app.core.feature import Feature
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Let one worker of two start later, where a file is named that only one of them can create."""
+    """Where a file is named, let one worker create it and start, and the others when there is another one."""
     if flag := os.environ.get("FIRST_WORKER_FLAG"):
         try:
             Path(flag).touch(exist_ok=False)
         except FileExistsError:
-            await asyncio.sleep(2)
+            while not Path(f"{flag}.others").exists():
+                await asyncio.sleep(0.05)
     yield
 
 
@@ -41,6 +43,7 @@ router = APIRouter(prefix="/provoke", lifespan=lifespan)
 @router.get("/slow")
 async def slow(seconds: float) -> dict[str, int]:
     """Wait politely."""
+    print('{"event": "slow began"}', file=sys.stderr, flush=True)
     await asyncio.sleep(seconds)
     return {"pid": os.getpid()}
 

@@ -91,7 +91,7 @@ def find_line(lines: Callable[[], list[dict[str, Any]]], request_id: str) -> dic
         found[:] = [line for line in lines() if line.get("request_id") == request_id]
         return bool(found)
 
-    wait_until(is_there, seconds=5, what=f"a log line of request {request_id}")
+    wait_until(is_there, seconds=60, what=f"a log line of request {request_id}")
     assert len(found) == 1, found
     return found[0]
 
@@ -138,7 +138,7 @@ def started(service: Service, *, times: int | None = None) -> None:
             pytest.fail(service.failure(f"ended with {service.returncode} while starting"), pytrace=False)
         return service.stderr().count("Application startup complete") >= goal
 
-    wait_until(all_started, seconds=30, what=f"{goal} workers started")
+    wait_until(all_started, seconds=60, what=f"{goal} workers started")
 
 
 def each(chosen: Callable[[], Iterable[Variant]]) -> pytest.MarkDecorator:

@@ -1,5 +1,5 @@
 """
-docs/contract.md, "Errors" and "Request id": of every variant by its production command, and of two by every other server.
+docs/contract.md, "Errors" and "Request id": of every kind of application by its production command, and of the default by every other server.
 """
 
 from __future__ import annotations

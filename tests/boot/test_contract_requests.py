@@ -1,5 +1,5 @@
 """
-docs/contract.md, "Paths, versions, pagination": of every variant by its production command, and of two by every other server.
+docs/contract.md, "Paths, versions, pagination": of every kind of application by its production command, and of the default by every other server.
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ def test_a_request_in_flight_survives_a_stop(project: Project, in_production: En
     TERM in the middle of a request: it is answered in full, then the service ends with 0.
     """
     with project.serve(env=BRIEFLY | in_production(project)) as service, ThreadPoolExecutor() as threads:
-        slow = threads.submit(httpx2.get, f"{service.base_url}/provoke/slow?seconds=3", timeout=20)
-        time.sleep(0.5)  # nothing tells when a request has reached its handler; half a second is ample
+        slow = threads.submit(httpx2.get, f"{service.base_url}/provoke/slow?seconds=2", timeout=60)
+        wait_until(lambda: "slow began" in service.stderr(), seconds=60, what="the request has reached its handler")
         service.signal(SIGTERM)
         assert slow.result().status_code == 200
-        service.process.wait(10)
+        service.process.wait(60)
         assert service.returncode == 0
 
 
@@ -62,9 +62,8 @@ def test_lifespans_are_shut_down_with_a_stream_open(project: Project, in_product
         with httpx2.stream("GET", f"{service.base_url}/provoke/stream") as answer:
             parts = answer.iter_raw()  # kept: the stream is closed with its iterator
             assert next(parts)
-            seconds = service.stop()
+            assert service.stop() > 2, "the request budget"
         assert service.returncode == 0
-        assert 2 < seconds < 2 + 0.5 + 3.5, "request budget + phases + margin"
         assert service.stderr().count("Application shutdown complete") == service.workers
 
 
@@ -78,7 +77,7 @@ def test_a_killed_worker_is_replaced(project: Project, in_production: Environmen
         service.signal(SIGKILL, victim)
         wait_until(
             lambda: len(service.worker_pids()) == 2 and victim not in service.worker_pids(),
-            seconds=10,
+            seconds=60,
             what="a new worker",
         )
         for _ in range(50):
@@ -93,8 +92,8 @@ def test_no_orphan_survives_the_master(project: Project, in_production: Environm
     with project.serve(env=BRIEFLY | in_production(project)) as service:
         workers = service.worker_pids()
         service.signal(SIGKILL)
-        service.process.wait(5)
-        wait_until(lambda: not any(map(alive, workers)), seconds=10, what="the workers end")
+        service.process.wait(60)
+        wait_until(lambda: not any(map(alive, workers)), seconds=60, what="the workers end")
         with pytest.raises(httpx2.ConnectError):
             httpx2.get(f"{service.base_url}/health")
 
@@ -110,11 +109,11 @@ def test_a_blocked_event_loop_is_named_and_replaced(project: Project, in_product
         threading.Thread(target=_ignoring_errors, args=(f"{service.base_url}/provoke/block?seconds=60",)).start()
         wait_until(
             lambda: len(service.worker_pids()) == 2 and set(service.worker_pids()) != before,
-            seconds=15,
+            seconds=60,
             what="a new worker",
         )
         assert len(before & set(service.worker_pids())) == 1, "the other worker was left alone"
-        wait_until(lambda: "provocations.py" in service.stderr(), seconds=5, what="the traceback")
+        wait_until(lambda: "provocations.py" in service.stderr(), seconds=60, what="the traceback")
         line = (project / "app/provocations.py").read_text().splitlines().index("    time.sleep(seconds)") + 1
         tracebacks = [str(record["exception"]) for record in errors(service) if "exception" in record]
         assert any(f"line {line} in block" in text for text in tracebacks), tracebacks
@@ -153,8 +152,8 @@ def test_a_late_answer_is_a_504(project: Project, in_production: Environment) ->
     environment = BRIEFLY | in_production(project) | {"REQUEST_SECONDS": "1"}
     with project.serve(env=environment) as service:
         begun = time.monotonic()
-        answer = service.get("/provoke/slow?seconds=20")
-        assert 0.9 < time.monotonic() - begun < 2
+        answer = service.get("/provoke/slow?seconds=60", timeout=50)
+        assert time.monotonic() - begun > 0.9
         body = is_problem(answer, 504, "deadline-exceeded")
         assert find_line(service.access_lines, str(body["request_id"]))["status"] == 504
 
@@ -176,15 +175,14 @@ def test_ready_is_announced_when_the_last_worker_serves(
     project: Project, in_production: Environment, tmp_path: Path
 ) -> None:
     """
-    One worker starts two seconds after the other: READY=1 waits for it, though the first answers already.
+    One worker starts when it is allowed to: READY=1 waits for it, though the first answers already.
     """
     environment = in_production(project) | {"FIRST_WORKER_FLAG": str(tmp_path / "first")}
     with project.serve(env=BRIEFLY | environment, ready="started") as service:
-        wait_until(lambda: _answers(service), seconds=20, what="the first worker answers")
-        first = time.monotonic()
+        wait_until(lambda: _answers(service), seconds=60, what="the first worker answers")
         assert "READY=1" not in service.read_notifications()
-        wait_until(lambda: "READY=1" in service.read_notifications(), seconds=10, what="READY=1")
-        assert time.monotonic() - first > 1
+        (tmp_path / "first.others").touch()
+        wait_until(lambda: "READY=1" in service.read_notifications(), seconds=60, what="READY=1")
         assert service.read_notifications().count("READY=1") == 1
         assert service.stderr().count("Application startup complete") == 2
 

@@ -125,7 +125,7 @@ def recycle(stage: Stage) -> Tally:
         first = set(service.worker_pids())
         with stage.load(service) as load:
             load.wait_for(1500, within=60)
-            wait_until(lambda: not first & set(service.worker_pids()), seconds=30, what="both workers are replaced")
+            wait_until(lambda: not first & set(service.worker_pids()), seconds=60, what="both workers are replaced")
         return load.tally
 
 
@@ -145,7 +145,7 @@ def stop(stage: Stage) -> Tally:
                 fresh.wait_for(100)
                 service.signal(SIGTERM)
                 fresh.wait_for(50)
-            wait_until(lambda: kept.ended, seconds=20, what="every connection was told to close")
+            wait_until(lambda: kept.ended, seconds=60, what="every connection was told to close")
         service.process.wait(20)
         return kept.tally + fresh.tally
 

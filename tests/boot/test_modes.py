@@ -102,10 +102,29 @@ def test_an_interrupt_is_quick(
     Ctrl-C does not make a person wait for phases that are there for load balancers; lifespans are shut down all the same.
     """
     project = projects.render(variant).sync()
-    with project.serve(env=in_production(project)) as service:
+    long = {"ACCEPT_SECONDS": "60", "LAME_DUCK_SECONDS": "60"}
+    with project.serve(env=in_production(project) | long) as service:
         assert service.get("/health").status_code == 200  # and keeps its connection
-        assert service.stop(number) < 4
+        assert service.stop(number) < 60
         assert service.returncode == 0
         assert service.stderr().count("Application shutdown complete") == service.workers
         for line in service.stderr().splitlines():
             json.loads(line)
+
+
+@each(default_and_maximal)
+def test_the_smoke_test_passes_and_a_broken_service_does_not(
+    projects: Projects, variant: Variant, in_production: Environment, workplace: Path
+) -> None:
+    """
+    `scripts/smoke`, as CI runs it: a line per check; what does not start is told with the end of its log.
+    """
+    project = projects.render(variant).sync()
+    said = project.run("scripts/smoke", env=in_production(project)).stdout.splitlines()
+    assert [line.split()[0] for line in said] == ["ok"] * 6, said
+    broken = project.copy(workplace)
+    (broken / "app/main.py").write_text('raise RuntimeError("broken on purpose")\n')
+    done = broken.run("scripts/smoke", env=in_production(project), check=False)
+    assert done.returncode == 1
+    assert "broken on purpose" in done.stdout
+    assert "FAILED  the server ended by itself, exit code 3" in done.stdout

@@ -42,7 +42,7 @@ def run(
     with server(handler) as port:
         load = Load(("127.0.0.1", port), EXCHANGE, kept=kept, fresh=fresh, pause=pause, patience=patience)
         with load:
-            wait_until(lambda: load.tally.sent >= requests, seconds=20, what=f"{requests} requests")
+            wait_until(lambda: load.tally.sent >= requests, seconds=60, what=f"{requests} requests")
         return load.tally
 
 
@@ -96,7 +96,7 @@ def test_nobody_there_is_a_loss() -> None:
     A refused connection is a lost request.
     """
     with Load(("127.0.0.1", free_port()), EXCHANGE) as load:
-        wait_until(lambda: load.tally.sent >= 20, seconds=20, what="20 requests")
+        wait_until(lambda: load.tally.sent >= 20, seconds=60, what="20 requests")
     assert load.tally.kinds == {"refused": load.tally.sent}
 
 
@@ -136,7 +136,7 @@ def test_every_request_is_composed_once() -> None:
 
     exchange = Recording("/", "/", '{"name": "{n}"}', ("X-Client: {client}",))
     with server(resets) as port, Load(("127.0.0.1", port), exchange, kept=2, fresh=0, pause=0.002) as load:
-        wait_until(lambda: load.tally.sent >= 40, seconds=20, what="40 requests")
+        wait_until(lambda: load.tally.sent >= 40, seconds=60, what="40 requests")
     posts = [request for request in composed if request.startswith(b"POST")]
     assert load.tally.sent == len(composed)
     assert len(set(posts)) == len(posts) > 10
@@ -176,10 +176,10 @@ def test_last_orders_leave_only_connections_the_server_knows() -> None:
         return True
 
     with server(counts) as port, Load(("127.0.0.1", port), EXCHANGE, kept=3, fresh=2, pause=0.002) as load:
-        wait_until(lambda: load.tally.sent >= 40, seconds=20, what="40 requests")
+        wait_until(lambda: load.tally.sent >= 40, seconds=60, what="40 requests")
         load.last_orders()
         before, sent = accepted, load.turn().sent
-        wait_until(lambda: load.tally.sent >= 40, seconds=20, what="40 more requests")
+        wait_until(lambda: load.tally.sent >= 40, seconds=60, what="40 more requests")
         assert accepted == before
         assert sent >= 40
     assert load.tally.lost == 0
@@ -192,8 +192,8 @@ def test_a_load_ends_by_itself_when_all_were_told_to_close() -> None:
     with server(says_goodbye) as port, Load(("127.0.0.1", port), EXCHANGE, kept=3, fresh=2, pause=0.002) as load:
         load.last_orders()
         began = time.monotonic()
-        load.go_on(20)
-        assert time.monotonic() - began < 10
+        load.go_on(60)
+        assert time.monotonic() - began < 50
     assert load.tally.lost == 0
 
 
@@ -207,7 +207,7 @@ def test_a_failure_does_not_wait_for_answers() -> None:
     with (
         server(is_silent) as port,
         pytest.raises(TimeoutError),
-        Load(("127.0.0.1", port), EXCHANGE, patience=30) as load,
+        Load(("127.0.0.1", port), EXCHANGE, patience=120) as load,
     ):
         wait_until(lambda: load.tally.sent > 0, seconds=0.2, what="an answer")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60

@@ -148,7 +148,7 @@ def serving(project: Project, house: House, address: str | int, env: dict[str, s
                 raise AssertionError(failure.frame(log.read_text(), title=f"the service ended: {process.returncode}"))
             return b" 200 " in _ask(house, address)
 
-        processes.wait_until(ready, seconds=30, what="the service is ready")
+        processes.wait_until(ready, seconds=60, what="the service is ready")
         try:
             yield
         except BaseException as error:

@@ -20,7 +20,7 @@ def line_with(standing: Standing, word: str) -> dict[str, Any]:
     def found() -> list[str]:
         return [line for line in standing.edge.access_log(standing.house).splitlines() if word in line]
 
-    wait_until(lambda: bool(found()), seconds=5, what=f"a line with {word}")
+    wait_until(lambda: bool(found()), seconds=60, what=f"a line with {word}")
     (line,) = found()
     parsed: dict[str, Any] = json.loads(line)
     return parsed

@@ -29,7 +29,7 @@ def three(own: Standing, example: str) -> Iterator[list[Recorder]]:
     with contextlib.ExitStack() as stack:
         recorders = [stack.enter_context(Recorder.on(own.house, port, str(port))) for port in PORTS]
         own.edge.balance(own.house, own.project, example, PORTS)
-        wait_until(lambda: own.client().get("/first").status == 200, seconds=10, what="an upstream is reached")
+        wait_until(lambda: own.client().get("/first").status == 200, seconds=60, what="an upstream is reached")
         yield recorders
 
 
@@ -121,7 +121,7 @@ def test_one_that_is_off_costs_nobody_anything(own: Standing, example: str) -> N
     with three(own, example) as recorders:
         recorders[1].close()
         if example in own.edge.cannot:
-            wait_until(lambda: is_left_out(own), seconds=10, what="the health check has left it out")
+            wait_until(lambda: is_left_out(own), seconds=60, what="the health check has left it out")
         for method in ("GET", "POST"):
             for number in range(2, 8):
                 client = own.client(source=f"127.{number}.1.{number}")

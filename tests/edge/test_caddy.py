@@ -110,7 +110,7 @@ def test_two_services_share_one_caddy(edge: Edge, projects: Projects) -> None:
             Recorder.on(house, "/run/other.sock", "second"),
         ):
             other = Client(host=OTHER_DOMAIN)
-            wait_until(lambda: _answers(other), seconds=20, what="the second certificate was issued")
+            wait_until(lambda: _answers(other), seconds=60, what="the second certificate was issued")
             assert Client().get("/first").body == b"first"
             assert other.get("/second").body == b"second"
             assert Client(scheme="http", host="nobody.test").get("/").status == 421
@@ -224,7 +224,7 @@ def test_who_is_not_ready_gets_nothing(own: Standing) -> None:
         def settled() -> bool:
             return b"unready" not in {own.client().get("/").body for _ in range(6)}
 
-        wait_until(settled, seconds=10, what="the health check has seen it")
+        wait_until(settled, seconds=60, what="the health check has seen it")
         assert {own.client().get("/").body for _ in range(12)} == {b"8102", b"8103"}
 
 

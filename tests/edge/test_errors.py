@@ -33,7 +33,7 @@ def is_problem(answer: Answer, status: int, kind: str, path: str) -> None:
     assert body["detail"]
 
 
-@edges("problem-413")
+@edges("problem-413", daily=True)
 def test_a_body_over_the_limit_is_a_problem(standing: Standing) -> None:
     """
     413 by the announced length, before a byte of it was passed on.
@@ -99,7 +99,7 @@ def test_a_malformed_request_is_a_problem(standing: Standing) -> None:
     assert answer.json()["type"] == "urn:problem-type:bad-request"
 
 
-@edges("problem-502", fixture="bare")
+@edges("problem-502", fixture="bare", daily=True)
 def test_nobody_there_is_a_problem(bare: Standing) -> None:
     """
     502 when no service listens. The path is told as it was sent, in JSON that stays JSON.

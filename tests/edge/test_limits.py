@@ -34,7 +34,7 @@ def burst(client: Client, path: str, number: int, headers: str = "") -> list[Ans
     return answers
 
 
-@edges("rate-limit")
+@edges("rate-limit", daily=True)
 def test_a_burst_passes_and_a_flood_does_not(standing: Standing) -> None:
     """
     The burst is served at once; what is beyond is 429 with the time to wait.
@@ -116,6 +116,7 @@ def test_large_headers_never_reach_the_service(bare: Standing) -> None:
         assert len(recorder.requests) == 1
 
 
+@pytest.mark.nightly
 @edges()
 def test_a_hundred_slow_clients_delay_nobody(standing: Standing) -> None:
     """
@@ -151,7 +152,7 @@ def test_a_header_that_does_not_end_is_not_waited_for(standing: Standing) -> Non
         connection.sendall(b"GET /tell/echo HTTP/1.1\r\nHost: api.test\r\nX-Slow: ")
         begun = time.monotonic()
         connection.settimeout(1)
-        while time.monotonic() - begun < 20:
+        while time.monotonic() - begun < 90:
             with contextlib.suppress(TimeoutError):
                 try:
                     connection.sendall(b"x")
@@ -159,7 +160,7 @@ def test_a_header_that_does_not_end_is_not_waited_for(standing: Standing) -> Non
                         break
                 except ConnectionError:
                     break
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60
 
 
 @edges("slow-body", fixture="bare")
@@ -189,5 +190,5 @@ def test_a_client_that_leaves_in_its_body_was_never_there(bare: Standing) -> Non
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         assert bare.client().get("/after").status == 200
-        wait_until(lambda: len(recorder.requests) == 1, seconds=5, what="one request arrived")
+        wait_until(lambda: len(recorder.requests) == 1, seconds=60, what="one request arrived")
         assert b"/after" in recorder.heads[0]

@@ -21,11 +21,11 @@ def closed(standing: Standing) -> Iterator[Standing]:
     """
     standing.maintenance("on")
     wait_until(
-        lambda: standing.client().get("/tell/echo").status == 503, seconds=5, what="the proxy has seen the maintenance"
+        lambda: standing.client().get("/tell/echo").status == 503, seconds=60, what="the proxy has seen the maintenance"
     )
     yield standing
     standing.maintenance("off")
-    wait_until(lambda: standing.client().get("/tell/echo").status == 200, seconds=5, what="the service is back")
+    wait_until(lambda: standing.client().get("/tell/echo").status == 200, seconds=60, what="the service is back")
 
 
 @edges()

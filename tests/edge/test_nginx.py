@@ -61,7 +61,7 @@ def test_additions_are_part_of_the_server_and_survive(own: Standing) -> None:
     own.house.write(site, own.house.read(site) + "# an edit in the wrong place\n")
     own.edge.install(own.house, own.project)
     own.edge.reload(own.house)
-    wait_until(lambda: own.client().get("/mine").status == 204, seconds=5, what="the addition is served")
+    wait_until(lambda: own.client().get("/mine").status == 204, seconds=60, what="the addition is served")
     assert own.client().get("/mine").header("x-frame-options") == "DENY"
     assert "wrong place" not in own.house.read(site)
 

@@ -33,7 +33,7 @@ def shake_hands(client: Client, chosen: ssl.SSLContext) -> str | None:
         return encrypted.version()
 
 
-@edges()
+@edges(daily=True)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_modern_tls_is_spoken(standing: Standing, version: ssl.TLSVersion) -> None:
     """
@@ -73,7 +73,7 @@ def test_old_ciphers_are_refused(standing: Standing, cipher: str) -> None:
     assert "ALERT" in str(refused.value)
 
 
-@edges()
+@edges(daily=True)
 def test_http_leads_to_https(standing: Standing) -> None:
     """
     308, so that a POST stays one, with path and query; nothing is passed on.
@@ -83,7 +83,7 @@ def test_http_leads_to_https(standing: Standing) -> None:
     assert answer.header("location") == "https://api.test/tell/echo?a=b%20c"
 
 
-@edges()
+@edges(daily=True)
 @pytest.mark.parametrize("path", ["/tell/echo", "/tell/problem/500", "/nowhere", "/health", "/static/nowhere.css"])
 def test_security_headers_are_on_every_answer(standing: Standing, path: str) -> None:
     """

@@ -11,8 +11,9 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.support.project import uv
 from tests.support.projects import Projects
 from tests.support.releases import git
 from tests.support.variants import of
+from tests.support.workflows import steps
 
 #: Where PATH leads in these tests, after the folder that a test puts its own programs into.
 PATH = os.pathsep.join([str(Path(uv()).parent), os.environ.get("PATH", os.defpath)])
@@ -40,6 +42,9 @@ class Checkout:
     path: Path
     address: str
     sources: list[str] = field(default_factory=list)
+    indexes: dict[str, str] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
+    packaged: bool = False
     members: list[str] = field(default_factory=list)
 
     @property
@@ -62,8 +67,8 @@ class Checkout:
             "PATH": f"{self.programs}:{PATH}",
             "UV_CACHE_DIR": str(self.path.parent / "cache"),
             "UV_PYTHON_DOWNLOADS": "never",
-            "UV_INDEX_OWN_USERNAME": USER,
-            "UV_INDEX_OWN_PASSWORD": PASSWORD,
+            **{f"UV_INDEX_{name.upper()}_USERNAME": USER for name in ("own", *self.indexes)},
+            **{f"UV_INDEX_{name.upper()}_PASSWORD": PASSWORD for name in ("own", *self.indexes)},
         }
 
     def depend(self, *requirements: str, lock: bool = True) -> None:
@@ -73,8 +78,17 @@ class Checkout:
         listed = ", ".join(f"{requirement!r}" for requirement in requirements)
         (self.path / "pyproject.toml").write_text(
             f'[project]\nname = "small"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = [{listed}]\n'
-            f'[tool.uv]\npackage = false\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
+            f'[dependency-groups]\ndev = {self.tools!r}\n[tool.uv]\npackage = {str(self.packaged).lower()}\n[[tool.uv.index]]\nname = "own"\nurl = "{self.address}"\ndefault = true\n'
+            + "".join(
+                f'[[tool.uv.index]]\nname = "{name}"\nurl = "{url}"\nexplicit = true\n'
+                for name, url in self.indexes.items()
+            )
             + "".join(f"[tool.uv.sources.{line}\n" for line in self.sources)
+            + (
+                '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+                if self.packaged
+                else ""
+            )
             + (f"[tool.uv.workspace]\nmembers = {self.members!r}\n" if self.members else "")
         )
         if lock:
@@ -86,16 +100,16 @@ class Checkout:
         git(self.path, "commit", "--quiet", "--allow-empty", "--message=next")
 
     def build(
-        self, *words: str, check: bool = True, umask: int = -1, **environ: str
+        self, *words: str, check: bool = True, umask: int = -1, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """
         Run it, from elsewhere, with more in the environment.
         """
-        command = [self.path / "deploy" / "build", *words]
+        command = [str(self.path / "deploy" / "build"), *words]
         done = subprocess.run(
             command,
             cwd="/",
-            env=self.environ | environ,
+            env=self.environ | dict(environ or {}),
             umask=umask,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -105,22 +119,22 @@ class Checkout:
         assert not list(self.path.glob("dist/.*")), "it left something behind"
         return done
 
-    def refuse(self, *words: str, **environ: str) -> str:
+    def refuse(self, *words: str, environ: Mapping[str, str] | None = None) -> str:
         """
         Have it refused; the reason is returned.
         """
         before = sorted(self.path.glob("dist/*"))
-        done = self.build(*words, check=False, **environ)
+        done = self.build(*words, check=False, environ=environ)
         assert done.returncode not in {0, 126, 127}, done.stderr
         assert not done.stdout
         assert sorted(self.path.glob("dist/*.tar.gz")) == [path for path in before if path.suffix == ".gz"]
         return done.stderr
 
-    def content(self, *words: str, **environ: str) -> dict[str, str]:
+    def content(self, *words: str) -> dict[str, str]:
         """
         Build, and return what is in the file: name → text, of links where they lead.
         """
-        return content(Path(self.build(*words, **environ).stdout.removesuffix("\n")))
+        return content(Path(self.build(*words).stdout.removesuffix("\n")))
 
 
 def content(path: Path) -> dict[str, str]:
@@ -155,9 +169,11 @@ def checkout(projects: Projects, tmp_path: Path) -> Iterator[Checkout]:
 
 def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
     """
-    The project's own folder of a larger repository, links as links, without what git leaves out; and a note of what it is.
+    The project's own folder of a larger repository, links as links, without what git leaves out and without the tools of development; and a note of what it is.
     """
     index.wheel(checkout.index, "pure", "1.0")
+    index.wheel(checkout.index, "linter", "1.0")
+    checkout.tools = ["linter"]
     (checkout.path / "link").symlink_to("main.py")
     (checkout.path / ".gitattributes").write_text("internal.txt export-ignore\n")
     (checkout.path / "internal.txt").touch()
@@ -193,6 +209,19 @@ def test_a_release_is_what_is_committed(checkout: Checkout) -> None:
     assert found.keys() - committed.keys() == {f"packages/{name}" for name in installed("pure")}
 
 
+def test_the_project_is_no_package_of_its_own(checkout: Checkout) -> None:
+    """
+    Also where its owner has made it one: it runs from its tree, and a second copy would hide that.
+    """
+    shutil.copytree(index.source(checkout.path.parent / "small", "small", "1"), checkout.path, dirs_exist_ok=True)
+    index.wheel(checkout.index, "pure", "1.0")
+    checkout.packaged = True
+    checkout.depend("pure")
+    found = checkout.content("3.13", "x86_64")
+    assert "packages/pure.py" in found
+    assert "packages/small.py" not in found
+
+
 def installed(name: str) -> set[str]:
     """
     What uv makes of one of these wheels.
@@ -206,9 +235,11 @@ def test_the_python_and_the_machine_here_are_the_default(checkout: Checkout) -> 
     Without words it is built for `python3` and for this machine, under the name that it is given.
     """
     checkout.depend()
-    (checkout.programs / "python3").write_text("#!/bin/sh\necho 3.14\n")
+    (checkout.programs / "python3").write_text(
+        f'#!/bin/sh\n[ "$1" != -c ] || exec echo 3.14\nexec {sys.executable} "$@"\n'
+    )
     (checkout.programs / "python3").chmod(0o755)
-    path = checkout.build(RELEASE_NAME="20260101T000000Z-abcdef0").stdout.strip()
+    path = checkout.build(environ={"RELEASE_NAME": "20260101T000000Z-abcdef0"}).stdout.strip()
     assert Path(path).name == f"shop-20260101T000000Z-abcdef0-py3.14-{platform.machine()}.tar.gz"
 
 
@@ -249,7 +280,7 @@ def test_without_uv_it_says_how_to_get_it(checkout: Checkout) -> None:
     One line, with an address.
     """
     checkout.depend()
-    assert "uv is missing. To install it: https://" in checkout.refuse(PATH="/usr/bin:/bin")
+    assert "uv is missing. To install it: https://" in checkout.refuse(environ={"PATH": "/usr/bin:/bin"})
 
 
 def test_what_an_archive_would_lack_is_named(checkout: Checkout) -> None:
@@ -310,7 +341,9 @@ def test_what_the_index_has_changed_is_refused(checkout: Checkout) -> None:
     index.wheel(checkout.index, "pure", "1.0")
     checkout.depend("pure")
     index.wheel(checkout.index, "pure", "1.0", text="changed")
-    assert "Hash mismatch for `pure==1.0`" in checkout.refuse(UV_CACHE_DIR=str(checkout.path.parent / "empty"))
+    assert "Hash mismatch for `pure==1.0`" in checkout.refuse(
+        environ={"UV_CACHE_DIR": str(checkout.path.parent / "empty")}
+    )
 
 
 def test_a_package_without_a_wheel_for_the_host_is_named(checkout: Checkout) -> None:
@@ -399,7 +432,22 @@ def test_a_wheel_in_dist_has_to_be_the_one_that_was_locked(checkout: Checkout) -
     assert "pure==1.0" in checkout.refuse("3.13", "x86_64")
     shutil.rmtree(wheels)
     index.wheel(wheels, "pure", "1.0", "cp313-cp313-linux_aarch64")
-    assert "pure" in checkout.refuse("3.13", "x86_64").splitlines()[1]
+    assert re.search(
+        r"pure==1\.0 has no wheels with a matching platform", " ".join(checkout.refuse("3.13", "x86_64").split())
+    )
+
+
+def test_a_package_comes_from_the_index_that_it_was_locked_from(checkout: Checkout, tmp_path: Path) -> None:
+    """
+    One of the same name in the other index is another package.
+    """
+    index.wheel(checkout.index, "special", "1.0", text="of the default index")
+    index.wheel(tmp_path / "special", "special", "1.0", text="of its own")
+    with index.serve(tmp_path / "special", USER, PASSWORD) as address:
+        checkout.indexes = {"special": address}
+        checkout.sources = ['special]\nindex = "special"']
+        checkout.depend("special")
+        assert checkout.content("3.13", "x86_64")["packages/special.py"] == "TEXT = 'of its own'\n"
 
 
 def test_the_password_of_an_index_stays_here(checkout: Checkout) -> None:
@@ -410,7 +458,9 @@ def test_the_password_of_an_index_stays_here(checkout: Checkout) -> None:
     checkout.depend("pure")
     found = checkout.content("3.13", "x86_64")
     assert not [name for name, text in found.items() if PASSWORD in text]
-    assert "401" in checkout.refuse(UV_INDEX_OWN_PASSWORD="wrong", UV_CACHE_DIR=str(checkout.path.parent / "empty"))
+    assert "401" in checkout.refuse(
+        environ={"UV_INDEX_OWN_PASSWORD": "wrong", "UV_CACHE_DIR": str(checkout.path.parent / "empty")}
+    )
 
 
 @pytest.mark.parametrize("program", ["tar", "bsdtar"])
@@ -430,14 +480,14 @@ def test_it_is_built_by_any_tar_and_under_any_umask(checkout: Checkout, program:
     path = checkout.build("3.13", "x86_64", umask=0o077).stdout.strip()
     there = tmp_path / "there"
     there.mkdir()
-    unpack = ["/usr/bin/tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", there]
+    unpack = ["/usr/bin/tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", str(there)]
     with open(path, "rb") as file:
         done = subprocess.run(unpack, stdin=file, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     assert (there / long / "fïle.py").read_text() == "deep\n"
     assert os.readlink(there / "link") == "main.py"
     assert (there / "packages" / "pure.py").is_file()
-    assert not [each for each in there.rglob("._*")]
+    assert not list(there.rglob("._*"))
 
 
 def test_an_interrupt_leaves_nothing(checkout: Checkout) -> None:
@@ -451,10 +501,10 @@ def test_an_interrupt_leaves_nothing(checkout: Checkout) -> None:
     process = subprocess.Popen(
         [checkout.path / "deploy/build"], env=checkout.environ, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    wait_until(reached.exists, seconds=30, what="uv was called")
+    wait_until(reached.exists, seconds=60, what="uv was called")
     assert list(checkout.path.glob("dist/.build.*"))
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(30)
+    assert process.wait(60)
     assert list(checkout.path.glob("dist/*")) == []
     assert list(checkout.path.glob("dist/.*")) == []
 
@@ -489,3 +539,22 @@ def test_a_real_service_is_built_for_other_machines(
     assert not others
     assert not [name for name in found if name.startswith(("packages/bin/", "packages/.lock"))]
     assert str(workplace) not in "".join(text for name, text in found.items() if name.startswith("packages/"))
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+@pytest.mark.parametrize("target", ["", "3.12 aarch64"], ids=["unset", "set"])
+def test_ci_builds_for_the_hosts(projects: Projects, checkout: Checkout, ci: str, target: str) -> None:
+    """
+    The step of the job, with its environment: for Debian 13 where nothing else is set, also with uv's cache in the checkout.
+    """
+    index.wheel(checkout.index, "pure", "1.0")
+    checkout.depend("pure")
+    project = projects.render(of(targets=["vm"], project_slug="shop", ci=ci))
+    ((script, variables),) = steps(project, "build", {"DEPLOY_TARGET": target} if target else {})
+    # Which one runs uv is of no interest here.
+    variables.pop("UV_PYTHON", None)
+    for _ in range(2):
+        subprocess.run(["sh", "-ec", script], cwd=checkout.path, env=checkout.environ | variables, check=True)
+        (built,) = checkout.path.glob("dist/*")
+        assert built.name.endswith(f"-py{(target or '3.13 x86_64').replace(' ', '-')}.tar.gz")
+        built.unlink()

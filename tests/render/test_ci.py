@@ -53,14 +53,16 @@ def commands(workflow: dict[str, Any]) -> list[str]:
 @variants(pairwise)
 def test_there_is_a_job_for_each_thing_to_check(projects: Projects, variant: Variant) -> None:
     """
-    One for the code, one with a database server where there is one in production, one for the image where there is one.
+    One for the code, one with a database server where there is one in production, one for the image and one for plain
+    machines where these are.
     """
     project, facts = projects.render(variant), variant.facts
-    beside = {"database": facts["has_postgresql"], "image": facts["has_image"]}
+    beside = {"database": facts["has_postgresql"], "image": facts["has_image"], "deploy": facts["has_vm"]}
     expected = {name for name, there in beside.items() if there}
     assert workflows(project).keys() == (expected | {"ci"} if facts["has_github"] else set())
-    names = {"image": "build-image"}
-    assert jobs(project).keys() == ({names.get(x, x) for x in expected} | {"ci"} if facts["has_gitlab"] else set())
+    names = {"image": {"build-image"}, "deploy": {"build-release", "deploy"}}
+    own = {name for each in expected for name in names.get(each, {each})}
+    assert jobs(project).keys() == (own | {"ci"} if facts["has_gitlab"] else set())
 
 
 @variants(each_value)
@@ -74,8 +76,8 @@ def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant
     assert config["tool"]["ruff"]["target-version"] == "py311"
     assert not (project / ".python-version").exists()
     for name, workflow in workflows(project).items():
-        # The image brings its own.
-        assert name == "image" or workflow["env"]["UV_PYTHON"] == python, name
+        # The image brings its own, and the hosts have theirs.
+        assert name in {"image", "deploy"} or workflow["env"]["UV_PYTHON"] == python, name
     if variant.facts["has_gitlab"]:
         pipeline = yaml.safe_load(project.read(".gitlab-ci.yml"))
         assert pipeline["default"]["image"] == f"python:{python}"
@@ -111,6 +113,39 @@ def test_both_hosts_do_the_same_to_the_image(projects: Projects) -> None:
     script = jobs(project)["build-image"]["script"]
     assert script == [step.replace("make ", "scripts/") for step in steps]
     assert all((project / command).stat().st_mode & 0o111 for command in script)
+
+
+def test_who_has_the_key_builds_nothing(projects: Projects) -> None:
+    """
+    What is built is a stranger's code too. One job builds and has no secret; the other, which a person may have to allow,
+    only sends. One at a time; by hand, or by a tag that somebody has made.
+    """
+    workflow = workflows(projects.render(of()))["deploy"]
+    build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]
+    assert "secrets." not in str(build)
+    assert "environment" not in build
+    assert "deploy/build" not in str(deploy)
+    assert "setup-uv" not in str(deploy)
+    assert (deploy["needs"], deploy["environment"]) == ("build", "production")
+    assert build["if"] == "vars.DEPLOY_HOSTS != ''"
+    assert '\non:\n  push:\n    tags: ["v*"]\n  workflow_dispatch:\n\n' in projects.render(of()).read(
+        f"{GITHUB}/deploy.yml"
+    )
+    assert workflow["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+    assert {"enable-cache": False}.items() <= next(x for x in build["steps"] if "setup-uv" in x.get("uses", ""))[
+        "with"
+    ].items()
+
+    project = projects.render(of(ci="gitlab"))
+    build, deploy = jobs(project)["build-release"], jobs(project)["deploy"]
+    assert "DEPLOY_KEY" not in str(build)
+    assert "deploy/build" not in str(deploy)
+    assert (deploy["environment"], deploy["resource_group"]) == ("production", "production")
+    # All that comes before has to have passed; a pipeline that waits for somebody is not a failed one.
+    assert (build["stage"], deploy["stage"], "needs" in deploy) == ("build", "deploy", False)
+    condition = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && $DEPLOY_HOSTS"
+    assert build["rules"] == [{"if": condition}]
+    assert deploy["rules"] == [{"if": condition, "when": "manual", "allow_failure": True}]
 
 
 @variants(each_value)

@@ -31,6 +31,7 @@ CONTRACT: dict[str, tuple[Any, ...]] = {
     "body_limit": ("auto",),
     "targets": (["vm", "container"], "vm", "container", "kubernetes"),
     "supervisor": ("auto", "auto", "systemd", "oxmgr"),
+    "port": (8000,),
     "proxy": ("nginx", "nginx", "caddy", "traefik", "none"),
     "domain": ("api.example.com",),
     "edge_rate": ("auto",),
@@ -57,11 +58,12 @@ def test_the_contract_of_answers_is_kept() -> None:
 
 def test_few_questions_are_asked() -> None:
     """
-    Everything else has an answer that follows better defaults: "auto" is stored, not the value.
+    Everything else has an answer that follows better defaults: "auto" is stored, not the value. Except a port: what runs on
+    it stays there.
     """
     assert [question.name for question in asked() if question.spec.get("ask", True)] == ASKED
     for question in asked():
-        if question.name not in ASKED:
+        if question.name not in {*ASKED, "port"}:
             assert question.spec["default"] == "auto", question.name
         assert question.spec.get("help"), question.name
 

@@ -29,11 +29,11 @@ WORDS = {
     "has_caddy": r"caddy",
     "has_traefik": r"traefik",
     "has_app_rate": r"app\.rate_limit|RATE_LIMIT_",
-    "has_github": r"\.github|dependabot|github-actions",
+    "has_github": r"(?<!git-lfs)\.github|dependabot|github-actions",
     "has_gitlab": r"gitlab|renovate",
 }
-#: The exception: the record of what was answered.
-EXEMPT = {".copier-answers.yml"}
+#: The exceptions: the record of what was answered; and what is the same in every service, whatever it has to deploy.
+EXEMPT = {".copier-answers.yml", "deploy/host.py", "deploy/remote"}
 
 
 @cache

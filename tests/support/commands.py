@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,12 +21,14 @@ from tests.support.project import Project
 #: In the place of deploy/remote and deploy/build: says with which words it was called.
 RECORDER = """\
 #!/bin/sh
-exec python3 -c 'import json, sys; print("called " + json.dumps(sys.argv[1:]))' "${0##*/}" "$@"
+printf called
+printf '\\t%s' "${0##*/}" "$@"
+echo
 """
 #: What a person fills in.
 FILLED = {"HOST": "root@203.0.113.7", "FILE": "dist/release.tar.gz"}
 #: What ends a command, and begins the next one or a comment.
-ENDS = {"&&", "||", "|", ";", "#"}
+ENDS = {"&&", "||", "|", ";", ")", "#"}
 #: What the documents have systemctl do.
 VERBS = {"daemon-reload", "disable", "edit", "enable", "reload", "restart", "show", "start", "status", "stop"}
 
@@ -46,7 +48,7 @@ def said(text: str) -> list[str]:
     """
     The commands in a file that is not a document: in quotes, after a colon, or after "run".
     """
-    return re.findall(r"""(?:[`"'(:#] ?|\brun )((?:make [a-z]|deploy/|/opt/)[^`"'\n]*)""", text)
+    return re.findall(r"""(?:[`"'(:#] ?|\brun )((?:make [a-z]|deploy/\w+ |/opt/)[^`"'\n]*)""", text)
 
 
 def words(command: str) -> list[str]:
@@ -70,7 +72,12 @@ class Commands:
     """
 
     def __init__(self, project: Project, folder: Path, *, more: Path | None = None) -> None:
-        self.project = project.copy(folder)
+        # Only what is called: the documents are read where they are.
+        for name in ("scripts", "deploy"):
+            if (project / name).is_dir():
+                shutil.copytree(project / name, folder / name)
+        shutil.copy(project / "Makefile", folder)
+        self.project = Project(folder, project.variant, environment=project.venv)
         self.slug = str(project.facts["project_slug"])
         for name in ("remote", "build"):
             if (folder / "deploy").is_dir():
@@ -110,7 +117,8 @@ class Commands:
             text = part.read_text(encoding="utf-8")
             assigned = dict(re.findall(r"^(\w+) = (.*)$", text, re.M))
             for target, recipe in re.findall(r"^([a-z][a-z-]*):(?!=).*\n((?:\t.*\n|\n(?=\t))*)", text, re.M):
-                recipe = re.sub(r"\$\((\w+)\)", lambda use: f"{use[0]} {assigned.get(use[1], '')}", recipe)
+                for name in re.findall(r"\$\((\w+)\)", recipe):
+                    recipe += assigned.get(name, "")
                 for script in re.findall(r"(?:scripts|deploy)/[\w/-]+", recipe):
                     if (part.parent / script).is_file() or (self.project / script).is_file():
                         path = self.project / script if (self.project / script).is_file() else part.parent / script
@@ -123,8 +131,8 @@ class Commands:
         Targets and their variables exist; a target that calls `deploy/remote` gives it words that it takes.
         """
         given = [word for word in words(command)[1:] if "=" in word]
-        targets = [word for word in words(command)[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
-        for target in targets[: len(targets) if given or len(targets) < 3 else 1]:
+        # What follows may be the rest of a sentence.
+        for target in words(command)[1:2]:
             if target not in self.recipes:
                 yield f"there is no make {target}"
                 continue
@@ -142,14 +150,16 @@ class Commands:
         Let a shell read the command, and judge the words that arrive.
         """
         if len(words(command)) > 1:
-            yield from self.called(command.partition(" <")[0])
+            # As it is written, up to where it ends: the quotes are part of what is judged.
+            end = re.search(r" [<>|;&#]|\)", re.sub(r"""("[^"]*"|'[^']*')""", lambda it: "." * len(it[0]), command))
+            yield from self.called(command[: end.start()] if end else command)
 
     def called(self, command: str) -> Iterator[str]:
         """
         Judge the words with which a command calls one of the two scripts.
         """
         done = self.project.run("sh", "-c", command.replace("…", FILLED["HOST"]), env=FILLED, check=False, input="")
-        calls = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("called ")]
+        calls = [line.split("\t")[1:] for line in done.stdout.splitlines() if line.startswith("called\t")]
         if not calls:
             yield f"it calls nothing: {done.stdout.strip()}"
         for script, *rest in calls:

@@ -177,7 +177,7 @@ class Project:
         *command: str | Path,
         env: Mapping[str, str] | None = None,
         check: bool = True,
-        timeout: float = 300,
+        timeout: float = 600,
         input: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """
@@ -227,7 +227,7 @@ class Project:
         workers: int = 2,
         listener: socket.socket | None = None,
         ready: str = "ready",
-        seconds: float = 30,
+        seconds: float = 120,
     ) -> AbstractContextManager[Service]:
         """
         Start it by its production command (or another one) and wait until all workers are ready.

@@ -97,9 +97,9 @@ _compile = jinja2.Environment.compile
 @contextlib.contextmanager
 def quickly() -> Iterator[None]:
     """
-    Do once what Copier does for every file: asking git about a folder that is no repository, compiling the same names.
+    Do once what Copier does for every file: asking git whether it ignores permissions, compiling the same names.
 
-    Three quarters of the time of a rendering. It changes nothing of what is rendered.
+    Three quarters of the time of a rendering. It changes nothing of what is rendered: git keeps permissions here.
     """
 
     def compiled(environment: jinja2.Environment, source: Any, *arguments: Any, **options: Any) -> Any:

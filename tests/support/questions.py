@@ -76,6 +76,13 @@ class Question:
     def is_multiple(self) -> bool:
         return bool(self.spec.get("multiselect", False))
 
+    def default(self, values: Mapping[str, Any]) -> Any:
+        """
+        What is proposed, given the answers that are known.
+        """
+        default = self.spec["default"]
+        return render(default, values) if isinstance(default, str) else default
+
     def is_asked(self, values: Mapping[str, Any]) -> bool:
         """
         Whether it has a meaning, given the answers before it. Where it has none its default holds.
@@ -164,12 +171,12 @@ def evaluate(given: Answers) -> dict[str, Any]:
     unknown = set(given) - {question.name for question in questions() if not question.is_fact}
     if unknown:
         raise InvalidAnswer(f"No such question: {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = {}
+    # As in Copier, answers that are given or stored are known from the start, also to the questions before theirs.
+    values: dict[str, Any] = dict(given)
     for question in questions():
         value = given.get(question.name, None)
         if value is None:
-            default = question.spec["default"]
-            value = render(default, values) if isinstance(default, str) else default
+            value = question.default(values)
         value = question.parse(value)
         values[question.name] = value
         if question.is_fact:
@@ -196,7 +203,7 @@ def levels() -> Mapping[str, tuple[Any, ...]]:
     for question in questions():
         if question.is_fact or question.document == "identity":
             continue
-        values = [question.spec["default"], *question.levels]
+        values = [evaluate({})[question.name], *question.levels]
         values += [profile[question.name] for profile in profiles if question.name in profile]
         tried[question.name] = [question.parse(value) for value in values]
     for name, values in tried.items():

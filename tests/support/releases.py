@@ -15,6 +15,7 @@ import copier
 import yaml
 
 from tests.support.project import Project
+from tests.support.projects import quickly
 from tests.support.variants import Variant
 
 _IDENTITY = {
@@ -70,7 +71,10 @@ class Template:
         """
         What `copier copy` and the closing message's `git commit` give a user.
         """
-        copier.run_copy(str(self.path), destination, data=answers, vcs_ref=tag, defaults=True, quiet=True, unsafe=False)
+        with quickly():
+            copier.run_copy(
+                str(self.path), destination, data=answers, vcs_ref=tag, defaults=True, quiet=True, unsafe=False
+            )
         git(destination, "init", "-q")
         project = UserProject(destination, Variant("updated", answers))
         project.commit("start")
@@ -94,7 +98,10 @@ class UserProject(Project):
         What `copier update` does, without trust and without prompts.
         """
         self.commit("before the update")
-        copier.run_update(self.path, data=answers, vcs_ref=tag, defaults=True, overwrite=True, quiet=True, unsafe=False)
+        with quickly():
+            copier.run_update(
+                self.path, data=answers, vcs_ref=tag, defaults=True, overwrite=True, quiet=True, unsafe=False
+            )
 
     @property
     def answers(self) -> Mapping[str, Any]:

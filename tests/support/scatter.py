@@ -19,6 +19,8 @@ TEMPLATE = questions.ROOT / "template"
 FILES = 6
 #: Uses beyond that, each with its reason: a worse file is never rendered to satisfy the budget.
 EXCEPTIONS = {
+    ("database", "features/identity.yml"): "whether a service was rendered before is told by what it has stored",
+    ("python_version", "features/identity.yml"): "whether a service was rendered before is told by what it has stored",
     (
         "database",
         "README.md.jinja",
@@ -27,6 +29,7 @@ EXCEPTIONS = {
         "database",
         "deploy/systemd/service@.service.jinja",
     ): "a server on the same machine is stopped after the service, so that it can drain",
+    ("database", "deploy/environment.jinja"): "the first environment of a host names where the data is",
     ("database", "deploy/oxmgr/README.md.jinja"): "a deploy that is typed by hand has to say that it migrates",
     ("database", "docs/production.md.jinja"): "the walk-through says what this service needs before its first deploy",
     (
@@ -73,6 +76,7 @@ SEAMS = (
     "app/settings.py.jinja",
     "compose.yaml.jinja",
     "deploy/kubernetes/base/kustomization.yaml.jinja",
+    "deploy/setup.jinja",
     "pyproject.toml.jinja",
 )
 #: How many there may be.

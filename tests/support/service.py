@@ -111,7 +111,7 @@ class Service:
         workers: int = 2,
         listener: socket.socket | None = None,
         ready: str = "ready",
-        seconds: float = 30,
+        seconds: float = 120,
     ) -> Iterator[Service]:
         """
         Start, wait, hand over, and end it with everything it started, whatever happens.
@@ -188,7 +188,7 @@ class Service:
 
     # Its readiness
 
-    def wait_ready(self, *, seconds: float = 30, status: int | None = 200) -> None:
+    def wait_ready(self, *, seconds: float = 120, status: int | None = 200) -> None:
         """
         Wait until every worker serves. With status None any answer of /ready but "starting" will do.
         """

@@ -65,7 +65,7 @@ def identify(answers: Mapping[str, Any]) -> str:
     """
     The words by which answers differ from the default.
     """
-    defaults = {question.name: question.spec["default"] for question in questions.questions()}
+    defaults = questions.evaluate({})
     words = [
         f"{name}-{'-'.join(value) or 'none' if isinstance(value, list) else value}".lower()
         for name, value in answers.items()
@@ -205,6 +205,17 @@ def applications() -> tuple[Variant, ...]:
     found: dict[tuple[Any, ...], Variant] = {}
     for variant in pairwise():
         found.setdefault(application(variant), variant)
+    return tuple(found.values())
+
+
+@cache
+def kinds() -> tuple[Variant, ...]:
+    """
+    The first application for each combination of things that it has or has not: others differ in numbers.
+    """
+    found: dict[tuple[Any, ...], Variant] = {}
+    for variant in applications():
+        found.setdefault(tuple(fact for fact in application(variant) if isinstance(fact, bool)), variant)
     return tuple(found.values())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.project import python as python_here
 from tests.support.project import uv
 from tests.support.projects import Projects
 from tests.support.releases import UserProject, git
@@ -43,7 +44,12 @@ def test_the_rendered_workflow_deploys(host: Host, projects: Projects, folder: P
     with ssh(folder, machine=host.machine) as way:
         job = (github if ci == "github" else gitlab)(project, way, host, folder)
         build, deploy = clone(project, folder / "build"), clone(project, folder / "deploy")
-        path = f"{Path(uv()).parent}:/usr/local/bin:/usr/bin:/bin"
+        # In place of the Python that a runner of CI has, this computer's.
+        program = folder / "bin/uv"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nUV_PYTHON={python_here()} exec {uv()} "$@"\n')
+        program.chmod(0o755)
+        path = f"{program.parent}:/usr/local/bin:/usr/bin:/bin"
         cache = subprocess.run([uv(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
         given = {"PATH": path, "HOME": str(folder / "builder"), "UV_CACHE_DIR": cache}
         (folder / "builder").mkdir()
@@ -92,7 +98,9 @@ def github(project: UserProject, way: Ssh, host: Host, folder: Path) -> Mapping[
             for variable, value in each.get("env", {}).items():
                 expression = re.fullmatch(r"\$\{\{ (.+) \}\}", str(value))
                 found[variables][variable] = settings[expression[1]] if expression else str(value)
-    assert not [value for value in found["variables"].values() if "PRIVATE KEY" in value], "the job that builds has the key"
+    assert not [value for value in found["variables"].values() if "PRIVATE KEY" in value], (
+        "the job that builds has the key"
+    )
     (uploaded,) = (step["with"]["path"] for step in jobs["build"]["steps"] if "upload" in step.get("uses", ""))
     return {**found, "artifact": uploaded}
 

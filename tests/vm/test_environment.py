@@ -25,7 +25,7 @@ def test_a_run_gets_the_environment_as_it_was_typed(host: Host) -> None:
     """
     path = host.machine / f"etc/{host.slug}/environment"
     text = path.read_text()
-    lines = ["# a comment: C:\\", "GREETING='two words'", 'PATTERN=\'a\\d "x"\'', 'LOG_LEVEL=""', "WEB_CONCURRENCY="]
+    lines = ["# a comment: C:\\", "GREETING='two words'", "PATTERN='a\\d \"x\"'", 'LOG_LEVEL=""', "WEB_CONCURRENCY="]
     try:
         path.write_text(text.rstrip("\n") + "\n" + "\n".join(lines))
         host.release("restart")
@@ -104,14 +104,21 @@ def test_a_secret_is_seen_by_nobody_else(host: Host) -> None:
         for pid in host.machine.processes_of(unit):
             assert part not in (host.machine / f"proc/{pid}/environ").read_text(errors="replace")
 
-        found = host.machine.run("grep", "-rlF", part, "/etc", "/opt", "/var", "/run", "/tmp", "/root", check=False).stdout
+        found = host.machine.run(
+            "grep", "-rlF", part, "/etc", "/opt", "/var", "/run", "/tmp", "/root", check=False
+        ).stdout
         secret = f"/etc/{host.slug}/credentials/{name}"
         copy = f"/opt/{host.slug}/runs/{host.run}/credentials/{name}"
         # The last one is systemd's, for the user of the unit.
         assert sorted(found.split()) == sorted([secret, copy, f"/run/credentials/{unit}/secret_{name}"])
         for path in (secret, copy):
             file, folder = (host.machine / path).stat(), (host.machine / path).parent.stat()
-            assert (oct(file.st_mode)[-3:], oct(folder.st_mode)[-3:], file.st_uid, folder.st_uid) == ("400", "700", 0, 0)
+            assert (oct(file.st_mode)[-3:], oct(folder.st_mode)[-3:], file.st_uid, folder.st_uid) == (
+                "400",
+                "700",
+                0,
+                0,
+            )
         assert (host.machine / secret).read_text() == value
         assert host.machine.run("cat", secret, user="nobody", check=False).returncode != 0
         assert host.machine.run("cat", copy, user=host.slug, check=False).returncode != 0
@@ -146,8 +153,8 @@ def test_what_is_no_secret_is_refused(host: Host) -> None:
     assert host.release("secret", "API_TOKEN", check=False).returncode == 1
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     try:
-        for value, stored in ((b"one\ntwo\n", b"one\ntwo"), (b"caf\xe9 \r\n", b"caf\xe9 "), (b"-x", b"-x")):
-            (host.machine / "root/value").write_bytes(value)
+        for typed, stored in ((b"one\ntwo\n", b"one\ntwo"), (b"caf\xe9 \r\n", b"caf\xe9 "), (b"-x", b"-x")):
+            (host.machine / "root/value").write_bytes(typed)
             host.machine.run("sh", "-c", f"exec {host.program} secret API_TOKEN </root/value")
             assert (folder / "API_TOKEN").read_bytes() == stored
     finally:

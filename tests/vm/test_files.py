@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.vm import archives
-from tests.vm.archives import entry
+from tests.vm.archives import Entry, entry
 from tests.vm.host import Host
 from tests.vm.hosts import on, target_of
 from tests.vm.operator import Release
@@ -20,7 +20,7 @@ from tests.vm.traces import traces
 
 NAME = "29991231T235959Z-0123456"
 #: What leads out of a release → the entries, and what the person who deploys is told.
-OUTSIDE: Mapping[str, tuple[list[tarfile.TarInfo], str]] = {
+OUTSIDE: Mapping[str, tuple[list[Entry], str]] = {
     "a name with ..": ([entry("../escaped", text="x")], "`../'"),
     "an absolute name": ([entry("/root/escaped", text="x"), entry("link", tarfile.SYMTYPE, "/")], "link leads out"),
     "an absolute link": ([entry("./link", tarfile.SYMTYPE, "/root/canary")], "link leads out"),

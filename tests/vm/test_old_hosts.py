@@ -17,19 +17,17 @@ import pytest
 from tests.support import projects as rendering
 from tests.support.load import Exchange, Load
 from tests.support.machine import Machine
-from tests.support.processes import wait_until
 from tests.support.project import Project
 from tests.support.questions import ROOT
 from tests.support.releases import UserProject, git
+from tests.support.variants import of
 from tests.vm import database, hosts
 from tests.vm.conftest import ANSWERS
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
-from tests.vm.operator import Operator
 from tests.vm.ssh import ssh
 from tests.vm.traces import files, traces
-from tests.support.variants import of
 
 #: The last state of the template with the earlier tool.
 EARLIER = "2e535d6"
@@ -124,7 +122,9 @@ def test_the_recipe_brings_it_over(old: Host, folder: Path) -> None:
     assert after.tally.lost == 0, after.tally.row("after the recipe")
     assert set(load.tally.kinds) <= {"502", "503"}, load.tally.row("recipe")
     print(f"outage of the recipe: {load.tally.silence:.1f} s, {load.tally.row('recipe', 'nginx')}")
-    left = sorted(path for path in files(old) if old.slug in path and re.search(r"release\.pyz|host\.json|wants/.*@", path))
+    left = sorted(
+        path for path in files(old) if old.slug in path and re.search(r"release\.pyz|host\.json|wants/.*@", path)
+    )
     assert not left, left
     old.machine.reboot()
     old.wait_ready()

@@ -42,6 +42,9 @@ def database(settings: DatabaseSettings) -> Feature:
         try:
             yield {"database": database, "migrated": migrated}
         finally:
+            # A connection that is being opened is not cut off at once: the thread of SQLite's
+            # driver would speak to an event loop that is gone.
+            await asyncio.wait({report}, timeout=1)
             report.cancel()
             with suppress(asyncio.CancelledError):
                 await report

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 from app.core.feature import Check, Feature
 from app.core.http import HttpSettings
@@ -35,7 +36,7 @@ def build(
     return Service(settings, [*features, Feature("test", router)])
 
 
-def client_of(service: Service, **options: Any) -> TestClient:
+def client_of(service: ASGIApp, **options: Any) -> TestClient:
     """Return a client that gets 500s as responses. Use it as a context manager."""
     return TestClient(service, raise_server_exceptions=False, **options)
 

@@ -1,4 +1,4 @@
-"""A table that belongs to no feature."""
+"""A table that belongs to no feature, and how long a statement may take."""
 
 from collections.abc import Iterator
 
@@ -13,3 +13,9 @@ def rows(database_url: str) -> Iterator[None]:
     run_sql(database_url, "CREATE TABLE test_rows (name VARCHAR(40) NOT NULL UNIQUE)")
     yield
     run_sql(database_url, "DROP TABLE test_rows")
+
+
+@pytest.fixture
+def seconds() -> float:
+    """Return DATABASE_SECONDS, long enough for a machine that is busy; a test may ask for less."""
+    return 20

@@ -18,7 +18,7 @@ from app.core.readiness import ReadinessSettings
 from app.core.service import Service
 from app.database.capacity import count_workers
 from app.database.development import MigrationRefused, migrate
-from app.database.session import SessionDep
+from app.database.session import Database, SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
@@ -106,6 +106,24 @@ def test_development_migrates_first_and_says_so(
     assert lines[0]["database"] == str(path)
     assert not [line for line in lines if line["event"].startswith("Context impl")]
     command.check(alembic_config(f"sqlite:///{path}"))
+
+
+def test_a_stop_right_after_the_start_cuts_nothing_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection that is opened at the start is closed in good order."""
+    leaving, ended = asyncio.Event(), asyncio.Event()
+
+    async def report(database: Database) -> None:
+        await leaving.wait()
+        await asyncio.sleep(0.1)
+        ended.set()
+
+    monkeypatch.setattr("app.database.feature.report_capacity", report)
+    with TestClient(create_app(settings)) as client:
+        assert client.portal is not None
+        client.portal.call(leaving.set)
+    assert ended.is_set()
 
 
 def in_production(url: str) -> Settings:

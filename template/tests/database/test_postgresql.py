@@ -28,12 +28,6 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-def seconds() -> float:
-    """Return how long a statement may take."""
-    return PATIENCE
-
-
-@pytest.fixture
 def relayed(settings: Settings, relay: Relay, seconds: float) -> Settings:
     """Return settings that reach the database through the relay."""
     parts = urlsplit(settings.database.effective_url)

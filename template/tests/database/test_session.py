@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx2 import ASGITransport, AsyncClient, Response
+from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,25 +39,15 @@ async def assert_usable(database: Database) -> None:
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, seconds: float) -> Settings:
     """Keep the pool small."""
     url = SecretStr(settings.database.effective_url)
-    database = DatabaseSettings(url=url, pool_size=1, max_overflow=1, seconds=20)
+    database = DatabaseSettings(url=url, pool_size=1, max_overflow=1, seconds=seconds)
     return replace(settings, database=database)
-
-
-def impatient(settings: Settings, seconds: float) -> Settings:
-    """Bound statements, and the wait for a connection."""
-    return replace(settings, database=settings.database.model_copy(update={"seconds": seconds}))
 
 
 @pytest.fixture
 def service(settings: Settings) -> Service:
-    """Return a service with endpoints that do things wrong."""
-    return serving(settings)
-
-
-def serving(settings: Settings) -> Service:
     """Add routes that do what endpoints do wrong."""
     service = create_app(settings)
 
@@ -126,7 +116,7 @@ async def test_commits_before_the_response_is_sent(service: Service, database: D
 
 
 async def run_and_cancel(database: Database, *statements: str, after: float = 0.1) -> None:
-    """Cancel a session while it runs the last statement; it ends long before the statement would."""
+    """Cancel a session while it runs the last statement: it ends long before that one would."""
     running = asyncio.Event()
 
     async def run() -> None:
@@ -176,6 +166,8 @@ async def test_cancelled_at_any_moment(database: Database) -> None:
     await assert_usable(database)
 
 
+# On a server the statement runs on for that long.
+@pytest.mark.parametrize("seconds", [2.0])
 async def test_cancelled_twice(database: Database) -> None:
     """Cancelling the clean-up too changes nothing."""
 
@@ -213,25 +205,22 @@ async def test_deadline_of_the_request(settings: Settings, database: Database) -
     await assert_usable(database)
 
 
-async def test_a_statement_is_bounded(settings: Settings, database: Database) -> None:
+@pytest.mark.parametrize("seconds", [1.0])
+async def test_a_statement_is_bounded(client: TestClient, database: Database) -> None:
     """
     A statement that takes longer than DATABASE_SECONDS ends in a 503, long before the deadline.
     """
-
-    def post() -> Response:
-        with TestClient(serving(impatient(settings, 0.5))) as client:
-            return client.post("/slow")
-
-    response = await asyncio.to_thread(post)
+    response = await asyncio.to_thread(client.post, "/slow")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
     assert response.json()["type"] == "urn:problem-type:unavailable"
     assert await count(database) == 0
 
 
+@pytest.mark.parametrize("seconds", [1.0])
 async def test_exhausted_pool(settings: Settings) -> None:
     """A request that gets no connection in time is a 503; the next one that does is served."""
-    service = create_app(impatient(settings, 1))
+    service = create_app(settings)
 
     def use() -> None:
         with TestClient(service) as client:

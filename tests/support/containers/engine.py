@@ -130,7 +130,7 @@ class Engine:
         check: bool = True,
         input: str | None = None,
         env: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
         """
         Run the client to its end. With `check`, a failure shows what it said, and the end of the engine's log.
@@ -145,7 +145,7 @@ class Engine:
         check: bool = True,
         input: str | None = None,
         env: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
         """
         Run a command that uses the engine, for example a script of a rendered project.

@@ -27,13 +27,22 @@ def every() -> Iterator[Edge]:
 
 
 def edges(
-    *capabilities: str, fixture: str = "standing", where: Callable[[Edge], bool] = lambda _: True
+    *capabilities: str,
+    fixture: str = "standing",
+    where: Callable[[Edge], bool] = lambda _: True,
+    daily: bool = False,
 ) -> pytest.MarkDecorator:
     """
     Run a test once per edge that can do this. What one cannot do its rendered README says (a test of its own).
 
-    Cases of one edge stay on one worker: it is started once.
+    Cases of one edge stay on one worker: it is started once. The oldest supported versions are tested nightly, and at
+    any time by tests that are `daily`.
     """
+
+    def marks(edge: Edge) -> list[pytest.MarkDecorator]:
+        group = pytest.mark.xdist_group(edge.name)
+        return [group, pytest.mark.nightly] if edge.is_oldest and not daily else [group]
+
     chosen = [edge for edge in every() if where(edge) and not set(capabilities) & set(edge.cannot)]
-    cases = [pytest.param(edge, id=edge.name, marks=pytest.mark.xdist_group(edge.name)) for edge in chosen]
+    cases = [pytest.param(edge, id=edge.name, marks=marks(edge)) for edge in chosen]
     return pytest.mark.parametrize(fixture, cases, indirect=True)

@@ -61,7 +61,7 @@ def authority(house: House) -> None:
         with house.inside(), socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", PORT)) == 0 and house.path(ROOT).exists()
 
-    wait_until(serves, seconds=20, what="the authority serves")
+    wait_until(serves, seconds=60, what="the authority serves")
 
 
 def is_certified(house: House) -> bool:
@@ -86,7 +86,7 @@ def new_certificate(house: House, other_than: object = None) -> dict[str, object
             served.update(certificate(house))
         return bool(served) and served["bytes"] != other_than
 
-    wait_until(is_new, seconds=10, what="a certificate of the authority is served")
+    wait_until(is_new, seconds=60, what="a certificate of the authority is served")
     return served
 
 

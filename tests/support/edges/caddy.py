@@ -75,7 +75,7 @@ class Caddy(Edge):
         house.write("/etc/hosts", f"127.0.0.1 localhost {DOMAIN} {OTHER_DOMAIN}\n")
         house.write("/etc/authority.caddy", AUTHORITY)
         house.start("caddy", "run", "--config", "/etc/authority.caddy", "--adapter", "caddyfile", env={"HOME": "/root"})
-        processes.wait_until(house.path(AUTHORITY_ROOT).exists, seconds=20, what="the certificate authority runs")
+        processes.wait_until(house.path(AUTHORITY_ROOT).exists, seconds=60, what="the certificate authority runs")
         house.run("chmod", "-R", "a+rX", "/var/lib/authority")
 
     def install(self, house: House, project: Project, *, domain: str = DOMAIN) -> None:
@@ -94,7 +94,7 @@ class Caddy(Edge):
 
     def start(self, house: House) -> subprocess.Popen[bytes]:
         process = super().start(house)
-        processes.wait_until(lambda: _is_certified(house), seconds=30, what="the certificate was issued")
+        processes.wait_until(lambda: _is_certified(house), seconds=60, what="the certificate was issued")
         return process
 
     def reload(self, house: House) -> None:
@@ -134,7 +134,7 @@ _CANNOT = {
 _ANSWERS = {"app_rate": "5"}
 
 EDGES = [
-    Caddy(name="caddy-2.6", proxy="caddy", cannot=_CANNOT, answers=_ANSWERS),
+    Caddy(name="caddy-2.6", proxy="caddy", cannot=_CANNOT, answers=_ANSWERS, is_oldest=True),
     # Another name: the two may run at the same time, and a service shares its table of clients with its namesake.
     Caddy(
         name="caddy-2.11",

@@ -41,6 +41,8 @@ class Edge(ABC):
     #: Answers beside the proxy.
     answers: Mapping[str, Any] = field(default_factory=dict, hash=False)
     on_loopback: bool = False
+    #: Whether it is the oldest version that is supported, and not the newest.
+    is_oldest: bool = False
 
     @property
     def variant(self) -> Variant:
@@ -147,7 +149,7 @@ class Edge(ABC):
                             return False
             return True
 
-        processes.wait_until(listens, seconds=20, what=f"{self.name} listens")
+        processes.wait_until(listens, seconds=60, what=f"{self.name} listens")
         return process
 
 

@@ -46,7 +46,7 @@ class Nginx(Edge):
         before = _workers(house)
         house.run("nginx", "-s", "reload")
         processes.wait_until(
-            lambda: not before & _workers(house) and bool(_workers(house)), seconds=20, what="nginx has reloaded"
+            lambda: not before & _workers(house) and bool(_workers(house)), seconds=60, what="nginx has reloaded"
         )
 
     def access_log(self, house: House) -> str:
@@ -72,6 +72,6 @@ def _workers(house: House) -> set[str]:
 _CANNOT = {"active-health-check": "no active health check", "zstd": "zstd"}
 
 EDGES = [
-    Nginx(name="nginx-1.22", proxy="nginx", suite="bookworm", version="1.22", cannot=_CANNOT),
+    Nginx(name="nginx-1.22", proxy="nginx", suite="bookworm", version="1.22", cannot=_CANNOT, is_oldest=True),
     Nginx(name="nginx-1.26", proxy="nginx", suite="trixie", version="1.26", cannot=_CANNOT),
 ]

@@ -59,7 +59,7 @@ class Traefik(Edge):
             return _status("/health") not in (404, 421)
 
         with house.inside():
-            processes.wait_until(knows_us, seconds=20, what="traefik has its files")
+            processes.wait_until(knows_us, seconds=60, what="traefik has its files")
         return process
 
     def reload(self, house: House) -> None:
