@@ -306,6 +306,9 @@ def ignore_interrupts(*interrupt: object) -> None:
 
 def recover() -> None:
     """Finish what a killed command has left: one run serves, and the socket points at it."""
+    if output("systemctl", "is-active", SOCKET) != "active\n":
+        # Nobody is served, and it opens with the next run only while there is no other.
+        output("systemctl", "stop", f"{SLUG}@*.service")
     now = states()
     serving = [number for number, state in now.items() if state in SERVING]
     if serving and current() not in serving:
