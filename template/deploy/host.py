@@ -4,10 +4,9 @@ The releases on this host: deploy, rollback, restart, status, secret, exec.
 
 Installed as /opt/<slug>/release, for root, who executes nothing of a release. A *release* is a
 directory that never changes. A *run* is one start of it, with copies of the environment and the
-secrets: `<slug>@<number>.service`. All runs share the socket that systemd holds, so every change is
-the same move: start the next run beside the present one, wait until it is ready, point the socket
-at it, stop the old one. A failure disturbs nobody; what is killed is finished by the next command
-(`recover`).
+secrets: `<slug>@<number>.service`. All share the socket that systemd holds, so every change is the
+same move: start the next run, wait until it is ready, point the socket at it, stop the old one. A
+failure disturbs nobody; what is killed is finished by the next command (`recover`).
 """
 
 import argparse
