@@ -2,12 +2,11 @@
 """
 The releases on this host: deploy, rollback, restart, status, secret, exec.
 
-Installed as /opt/<slug>/release, for root. A *release* is a directory that never changes. A *run*
-is one start of it, with copies of the environment and the secrets: `<slug>@<number>.service`. All
-runs share the socket that systemd holds, so every change is the same move: start the next run
-beside the present one, wait until it is ready, point the socket at it, stop the old one. A failure
-before "point" disturbs nobody; what is killed after it is finished by the next command (`recover`).
-Only the standard library, and root executes nothing of a release.
+Installed as /opt/<slug>/release, for root, who executes nothing of a release. A *release* is a
+directory that never changes. A *run* is one start of it, with copies of the environment and the
+secrets: `<slug>@<number>.service`. All share the socket that systemd holds, so every change is the
+same move: start the next run, wait until it is ready, point the socket at it, stop the old one. A
+failure disturbs nobody; what is killed is finished by the next command (`recover`).
 """
 
 import argparse
@@ -305,6 +304,8 @@ def ignore_interrupts(*interrupt: object) -> None:
 
 def recover() -> None:
     """Finish what a killed command has left: one run serves, and the socket points at it."""
+    if output("systemctl", "is-active", SOCKET) != "active\n":
+        output("systemctl", "stop", f"{SLUG}@*.service")  # It opens only while there is no run.
     now = states()
     serving = [number for number, state in now.items() if state in SERVING]
     if serving and current() not in serving:
@@ -339,8 +340,7 @@ def prune() -> None:
     for path in sorted(STATIC.rglob("*"), reverse=True):
         if path.relative_to(STATIC) not in wanted:
             path.rmdir() if path.is_dir() else path.unlink()
-    if here:
-        merge_static(here)  # Over what a release that was refused had under the same name.
+    merge_static(here) if here else None  # Over what a refused one had under the same name.
 
 
 def published(release: Path) -> dict[Path, Path]:
@@ -356,9 +356,8 @@ def merge_static(release: Path) -> None:
     for name, path in published(release).items():
         place, content = STATIC / name, path.read_bytes()
         # What was a file may be a directory now, and the other way round.
-        for folder in place.parents:
-            if folder.is_file():
-                folder.unlink()
+        for folder in filter(Path.is_file, place.parents):
+            folder.unlink()
         if place.is_dir():
             shutil.rmtree(place)
         if not place.is_file() or place.read_bytes() != content:
@@ -408,8 +407,8 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
     """Return the full name, and the version, of the Python that a release was built for."""
     try:
         built = json.loads((tree / "release.json").read_text())
-        slug, called = built["slug"], built["name"]
-        version, machine = str(built["python"]), built["machine"]
+        slug, called, machine = built["slug"], built["name"], built["machine"]
+        version = f"{built['python']}"
     except (OSError, ValueError, LookupError, TypeError):
         raise Refused("this is no release; deploy/build makes one") from None
     if (slug, called) != (SLUG, name):

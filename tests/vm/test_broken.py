@@ -5,7 +5,7 @@ Releases that do not work: refused, while the one before serves on, and nobody n
 from __future__ import annotations
 
 import shutil
-from signal import SIGSTOP
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
 from tests.vm.operator import Release
+from tests.vm.test_killed import STEPS
 from tests.vm.traces import traces
 
 #: What is broken → what the person who deploys is told.
@@ -123,8 +124,13 @@ def test_a_run_that_is_silent_is_replaced_by_any(host: Host) -> None:
     """
     run = host.run
     release = host.operator.edited(broken.never_ready(host.operator.project))
-    host.machine.kill(SIGSTOP, *host.machine.processes_of(host.unit(run)))
-    host.deploy(release)
+    silent = host.machine.processes_of(host.unit(run))
+    host.machine.kill(SIGSTOP, *silent)
+    job = host.start_deploy(release)
+    job.wait_for(STEPS["stop"])
+    # Or systemd would wait until it may kill them.
+    host.machine.kill(SIGCONT, *silent)
+    assert job.end() == 0, job.said
     assert host.current == release.name
     assert host.ready_status() == 503
     assert host.ask("/api/v1/items?limit=1").status == 200

@@ -157,6 +157,16 @@ def again(host: Host) -> None:
 
 
 @on("trixie")
+def test_a_socket_that_was_closed_is_opened_by_the_next_run(host: Host) -> None:
+    """
+    Somebody has stopped it, and not the run: the run that comes next is one that people reach.
+    """
+    host.machine.run("systemctl", "stop", f"{host.slug}.socket")
+    host.release("restart")
+    assert host.ready_status() == 200
+
+
+@on("trixie")
 def test_the_target_is_the_service(host: Host) -> None:
     """
     Stopping it stops the run and its socket; nobody's request starts them. Starting it starts the run that served.
