@@ -111,8 +111,7 @@ class DrainServer(Server):
         if self.quick or self._phases.accept == 0 or not self.started:
             self.should_exit = True
         if not self.started and self._starting is not None:
-            # Nobody is being served yet: do not wait for a start that may never end.
-            self._starting.get_loop().call_soon_threadsafe(self._starting.cancel)
+            self._starting.get_loop().call_soon_threadsafe(self._cancel_start, self._starting)
 
     async def on_tick(self, counter: int) -> bool:
         """Run ten times a second while serving; true ends it."""
@@ -120,6 +119,10 @@ class DrainServer(Server):
             self._log.error("The master (pid %d) is gone: this worker stops", self._master)
             self._front.draining = True
             self.should_exit = True
+        if board.is_stopping() and not self.told_to_stop:
+            # Until a new worker has handlers of its own, gunicorn's take its signals, and do
+            # nothing. It would serve on, and be killed with what it has accepted.
+            self.handle_exit(signal.SIGTERM, None)
         if self.told_to_stop and time.monotonic() >= self._accept_until:
             self.should_exit = True
         worn_out = self.server_state.total_requests >= self._recycle_after
@@ -194,6 +197,13 @@ class DrainServer(Server):
                 if self._limit is not None:
                     self._limit.reschedule(asyncio.get_running_loop().time() + self._time_left())
             await asyncio.sleep(0.1)
+
+    def _cancel_start(self, starting: asyncio.Task[None]) -> None:
+        # Do not wait for an application that may never start. One that has started is shut down
+        # like any other, and the connections that are being accepted at this moment are answered.
+        event: asyncio.Event | None = getattr(self.lifespan, "startup_event", None)
+        if event is None or not event.is_set():
+            starting.cancel()
 
     def _allow(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -104,6 +105,10 @@ async def lifespan(receive: Any, send: Send) -> None:
         pass_gate(Path(os.environ["PROBE_GATE"]))
     say("started")
     await send({"type": "lifespan.startup.complete"})
+    if PROBE == "stopped as it starts":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if PROBE == "deaf":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     await receive()
     if PROBE == "hangs":
         say("hangs")

@@ -114,6 +114,20 @@ def test_term_does_not_wait_for_a_start(serve: Serve) -> None:
     assert server.ended() == 0
 
 
+def test_an_application_that_has_started_is_shut_down(serve: Serve) -> None:
+    """TERM between the application's start and the worker's own leaves nothing open."""
+    server = serve(PROBE="stopped as it starts").logged("probe: shut down")
+    assert "ASGI 'lifespan' protocol appears unsupported" not in server.log()
+
+
+def test_a_worker_that_missed_the_signal_stops_too(serve: Serve) -> None:
+    """Until a new worker has handlers of its own, gunicorn's take its TERM, and do nothing."""
+    server = serve(PROBE="deaf").started()
+    server.tell(SIGTERM)
+    assert server.ended() == 0
+    assert "probe: shut down" in server.log()
+
+
 def test_workers_follow_a_killed_master(serve: Serve) -> None:
     """No orphan keeps the port, and the application shuts down."""
     server = serve(WEB_CONCURRENCY="2").started(2)
