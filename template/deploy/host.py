@@ -40,7 +40,7 @@ GATE_SECONDS, READY_SECONDS = 30, 5
 # Releases beside the one that serves: a fault is often noticed a deploy or two later.
 KEEP = 3
 # The time of the build in UTC, and the commit: their order is the order of the builds.
-NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{7,40}")
+NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7,40}")
 # The unit hides these directories, whatever their permissions.
 HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")
 SERVING = ("active", "reloading")
@@ -55,14 +55,18 @@ class Refused(Exception):
 def say(text: str) -> None:
     """Print a line. A reader that is gone (a lost connection) ends nothing."""
     try:
-        print(text, flush=True)
+        characters = sys.stdout.encoding
+        print(text.encode(characters, "backslashreplace").decode(characters), flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def output(*words: str) -> str:
-    """Return what a command prints, whether it succeeds or not."""
-    return subprocess.run(words, capture_output=True, text=True, errors="replace").stdout
+def output(*words: str, check: bool = False) -> str:
+    """Return what a command prints; Refused if it is to be checked, and fails."""
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace")
+    if check and done.returncode:
+        raise Refused(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def run(*words: str | Path) -> None:
@@ -106,7 +110,8 @@ def states() -> dict[int, str]:
     words = ("systemctl", "list-units", "--all", "--plain", "--no-legend", "--full")
     unit = re.compile(rf"(?:● )?{SLUG}(--[a-z0-9-]+)?@(\d+)\.service +\S+ +(\S+)")
     found: dict[int, str] = {}
-    for line in output(*words, f"{SLUG}@*.service", f"{SLUG}--*@*.service").splitlines():
+    patterns = (f"{SLUG}@*.service", f"{SLUG}--*@*.service")
+    for line in output(*words, *patterns, check=True).splitlines():
         if match := unit.match(line):
             number = int(match[2])
             found[number] = found.get(number, "beside") if match[1] else match[3]
@@ -115,7 +120,8 @@ def states() -> dict[int, str]:
 
 def noted() -> set[int]:
     """Return the runs that have a directory."""
-    return {int(path.name) for path in RUNS.iterdir() if re.fullmatch("[1-9][0-9]*", path.name)}
+    numbers = (it.name for it in RUNS.iterdir() if re.fullmatch("[1-9][0-9]*", it.name))
+    return {int(name) for name in numbers if (RUNS / name).is_dir()}
 
 
 def current() -> int | None:
@@ -176,11 +182,12 @@ def switch(release: Path, *, migrate: bool = False) -> None:
             point(new)  # Without a run there is no socket.
         say(f"start run {new} of {release.name} and wait until it is ready")
         run("systemctl", "start", *units(new, migrations=False))
-        # Nothing can fail from here on, and two releases must not go on serving side by side.
+        # It serves. From here on two releases must not go on side by side.
         ignore_interrupts()
+        (GATE / str(new)).unlink()
+        (RUNS / str(new) / "served").touch()
         say(f"point the socket at run {new}")
         point(new)
-        (RUNS / str(new) / "served").touch()
     except BaseException:
         ignore_interrupts()
         if old is None or current() != new:
@@ -208,8 +215,8 @@ def prepare(number: int, release: Path, old: int | None) -> None:
 
 # A comment, what is empty, and a value that systemd reads as it is written.
 LINE = re.compile(
-    rb"""(?:[#;].*|\w+\s*=\s*(?:""|'')?)?"""
-    rb"""|(\w+\s*=\s*(?:"[^"\\]+"|'[^']+'|(?!.*\s\#)[^"'\\\s][^\\]*))"""
+    rb"""(?:[#;].*|[A-Za-z_]\w*\s*=\s*(?:""|'')?)?"""
+    rb"""|([A-Za-z_]\w*\s*=\s*(?:"[^"\\]+"|'[^']+'|(?!.*\s\#)[^"'\\\s][^\\]*))"""
 )
 
 
@@ -227,16 +234,23 @@ def gate(old: int | None) -> str:
     # What is down in the old run may be down in the new one, so that a fix can be deployed in an
     # outage. Any run is better than one that leaves three questions unanswered.
     within = f"READY_GATE_SECONDS={GATE_SECONDS}\n"
-    for _ in range(3 if states().get(old or 0) in SERVING else 0):
-        status, down = ready()
-        if status in (200, 503):
-            return f"{within}READY_GATE_FORGIVES={','.join(down)}\n"
+    asked, deadline = 0, time.monotonic() + GATE_SECONDS
+    while old and asked < 3 and time.monotonic() < deadline:
+        if (state := states().get(old)) in SERVING:
+            status, down = ready()
+            if status in (200, 503):
+                return f"{within}READY_GATE_FORGIVES={','.join(down)}\n"
+            asked += 1
+        elif state in ("activating", "deactivating"):
+            time.sleep(0.5)  # It is being restarted.
+        else:
+            break
     return "" if old else within
 
 
 def point(number: int | None) -> None:
     """Make a run the current one, or none: one file says so, and it is replaced as a whole."""
-    text = POINTER.read_text() if POINTER.exists() else ""
+    text = POINTER.read_text().rstrip("\n") + "\n" if POINTER.exists() else ""
     # Other lines are the operator's, such as a ListenStream=.
     text = re.sub(rf"^(Wants|Service)={SLUG}(@|--).*\n", "", text, flags=re.M)
     if number:
@@ -256,7 +270,8 @@ def undo(new: int, old: int | None, began: int) -> None:
         output("systemctl", "stop", SOCKET)  # Without a run its clients would wait for nobody.
         point(None)
     stop(new)
-    say(f"run {new} is undone; {f'run {old} is still serving' if old else 'nothing serves'}")
+    serves = states().get(old or 0) in SERVING
+    say(f"run {new} is undone; {f'run {old} is still serving' if serves else 'nothing serves'}")
 
 
 def explain(number: int, began: int) -> None:
@@ -266,8 +281,10 @@ def explain(number: int, began: int) -> None:
     for line in output(*words, *(f"--unit={name}" for name in units(number))).splitlines():
         try:
             values = json.loads(line)
-            level, text = values["level"], f"{values['event']}\n{values.get('exception', '')}"
-        except (ValueError, LookupError, TypeError):
+            reason = f" ({values['reason']})" if "reason" in values else ""
+            text = f"{values['event']}{reason}\n{values.get('exception', '')}"
+            level = values["level"]
+        except (ValueError, LookupError, TypeError, RecursionError):
             level, text = "", line
         for each in [] if level in ("debug", "info") else text.splitlines():
             if each.strip(" ~^") and each not in told:
@@ -280,7 +297,7 @@ def explain(number: int, began: int) -> None:
 
 def stop(number: int) -> None:
     """Stop a run, which drains."""
-    output("systemctl", "stop", *units(number))
+    run("systemctl", "stop", *units(number))
     output("systemctl", "reset-failed", *units(number))
     forget(number)
 
@@ -304,8 +321,12 @@ def ignore_interrupts(*interrupt: object) -> None:
 
 def recover() -> None:
     """Finish what a killed command has left: one run serves, and the socket points at it."""
-    if output("systemctl", "is-active", SOCKET) != "active\n":
-        output("systemctl", "stop", f"{SLUG}@*.service")  # It opens only while there is no run.
+    run("systemctl", "daemon-reload")  # It was perhaps killed before that.
+    closed = output("systemctl", "is-active", SOCKET) in ("inactive\n", "failed\n")
+    if closed and states().get(current() or 0) in SERVING:
+        # systemd opens it only while no run is active, and the next run would serve nobody.
+        output("systemctl", "stop", f"{SLUG}@*.service")
+        run("systemctl", "start", f"{SLUG}.target")
     now = states()
     serving = [number for number, state in now.items() if state in SERVING]
     if serving and current() not in serving:
@@ -316,7 +337,6 @@ def recover() -> None:
     for number in sorted({*now, *noted()} - {here}):
         if now.get(number, "inactive") != "inactive":
             say(f"run {number} was left over; it is stopped")
-            output("systemctl", "daemon-reload")  # It was perhaps killed before that.
             stop(number)
         forget(number)
     shutil.rmtree(GATE, ignore_errors=True)
@@ -330,16 +350,19 @@ def prune() -> None:
         return  # Its note is damaged, so any release may be the one that serves.
     others = [name for name in first if here is None or name != here.name]
     kept = {here.name if here else "", *others[-KEEP:]}
-    for path in (path for path in RELEASES.iterdir() if path.name not in kept):
-        # Renamed first: half of a release is none.
-        shutil.rmtree(path.rename(RELEASES / f"{path.name.removesuffix('.partial')}.partial"))
-    for number in noted() - {current(), *(first[name] for name in kept & first.keys())}:
+    for path in RELEASES.iterdir():
+        name = path.name.removesuffix(".partial")
+        if path.is_dir() and NAME.fullmatch(name) and path.name not in kept:
+            # Renamed first: half of a release is none.
+            shutil.rmtree(path.rename(RELEASES / f"{name}.partial"))
+    active = {number for number, state in states().items() if state != "inactive"}
+    for number in noted() - {current(), *active, *(first[it] for it in kept & first.keys())}:
         shutil.rmtree(RUNS / str(number), ignore_errors=True)
     wanted = {name for release in RELEASES.iterdir() for name in published(release)}
     wanted |= {folder for name in wanted for folder in name.parents}
     for path in sorted(STATIC.rglob("*"), reverse=True):
         if path.relative_to(STATIC) not in wanted:
-            path.rmdir() if path.is_dir() else path.unlink()
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     merge_static(here) if here else None  # Over what a refused one had under the same name.
 
 
@@ -409,7 +432,7 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
         built = json.loads((tree / "release.json").read_text())
         slug, called, machine = built["slug"], built["name"], built["machine"]
         version = f"{built['python']}"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise Refused("this is no release; deploy/build makes one") from None
     if (slug, called) != (SLUG, name):
         raise Refused(f"this is release {called} of {slug}, not {name} of {SLUG}")
@@ -424,7 +447,7 @@ def interpreter(tree: Path, name: str) -> tuple[str, str]:
 
 # The tables and columns that a migration takes away: calls of Alembic, then SQL. Between two words
 # of SQL a Python string may end and the next begin; a name may have quotes, a schema, neighbours.
-GAP = r"""(?:\s+|\s*["']\s*[rf]?["']\s*)"""
+GAP = r"""(?:\s+|\s*["']\s*\+?\s*[rf]?["']\s*)"""
 PART = r"""(?:[\w{}]+|\\?["'`\[][^"'`\]\\\n]+\\?["'`\]])"""
 ONE, TABLE = rf"{PART}(?:\.{PART})*", rf"\bTABLE(?:\s+IF\s+EXISTS)?(?:\s+ONLY)?{GAP}"
 TAKES_AWAY = re.compile(
@@ -434,7 +457,7 @@ TAKES_AWAY = re.compile(
     rf"""|(?i:\bDROP\s+(?:TABLE|COLUMN)(?:\s+IF\s+EXISTS)?{GAP}"""
     rf"""({ONE}(?:\s*,\s*{ONE}(?!\w|\s+(?!CASCADE|RESTRICT)\w))*))"""
     rf"""|(?i:{TABLE}({ONE}){GAP}RENAME\s+TO\b|\bRENAME(?:\s+COLUMN)?{GAP}({ONE}){GAP}TO\b)"""
-    rf"""|(?i:(?:{TABLE}{ONE}{GAP}|,\s*)DROP(?:\s+IF\s+EXISTS)?{GAP}({ONE})\s*(?:[,;)"'`]|CASCADE))"""
+    rf"""|(?i:(?:{TABLE}{ONE}{GAP}|,\s*)DROP(?:\s+COLUMN)?(?:\s+IF\s+EXISTS)?{GAP}(?!COLUMN)({ONE})\s*(?:[,;)"'`]|CASCADE))"""
 )
 DOWNGRADE = re.compile(r"(?ms)^def downgrade.*?(?=^[^\s)]|\Z)")
 
@@ -483,7 +506,8 @@ def rollback(given: argparse.Namespace) -> None:
         # Earlier by the first run: two rollbacks go two releases back, whatever the clocks said.
         wanted = [name for name in others if first[name] < first.get(here.name, sys.maxsize)][-1:]
     if len(wanted) != 1:
-        raise Refused(f"which release? There is: {', '.join(others) or 'no other'}")
+        what = "which release?" if given.name else "no release served before this one."
+        raise Refused(f"{what} There is: {', '.join(others) or 'no other'}")
     for name in [] if given.allow_drops else first:
         refuse_drops(RELEASES / wanted[0], RELEASES / name)
     switch(RELEASES / wanted[0])
@@ -504,8 +528,8 @@ def serving_release() -> Path:
 def status(_: argparse.Namespace) -> None:
     """Show the releases, /ready, and the run that serves; exit code 1 if none does."""
     here, number = serving_release(), current() or 0
-    for name, first in served().items():
-        say(f"{'*' if name == here.name else ' '} {name}  since run {first}")
+    for name in served():
+        say(f"* {name}  run {number}" if name == here.name else f"  {name}")
     code, down = ready()
     say(f"/ready: {code or 'no answer'}{', down: ' + ', '.join(down) if down else ''}")
     subprocess.run(["systemctl", "--no-pager", "status", units(number)[0]], check=False)
@@ -516,8 +540,8 @@ def secret(given: argparse.Namespace) -> None:
     """Store a secret, read from standard input; a run reads it when it starts."""
     typed = getpass.getpass().encode() if sys.stdin.isatty() else sys.stdin.buffer.read()
     value = typed.rstrip(b"\r\n")
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not value or b"\0" in value:
-        raise Refused("a secret is the name of a variable, and a value on standard input")
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not 0 < len(value) < 1_000_000:
+        raise Refused("a secret is the name of a variable, and less than 1 MB on standard input")
     write(ETC / "credentials" / given.name, value, 0o400)
     say(f"{given.name} is stored; the service reads it at the next deploy or restart")
 
@@ -530,6 +554,7 @@ def execute(given: argparse.Namespace) -> None:
         raise Refused(f"no command {name!r}, neither in the release nor on this host")
     words = ["systemd-run", "--quiet", "--collect", "--wait", "--service-type=exec"]
     words += ["--pty" if sys.stdin.isatty() else "--pipe", f"--setenv=PATH={path}"]
+    words += [f"--description={SLUG}: {name}"]  # Arguments do not belong in the journal.
     # The settings of the service, less those that keep it alive.
     other = re.compile("#|Exec|Kill|Log|Notify|OOMP|Restart|Sockets|Syslog|Timeout|Type|Watchdog")
     text = output("systemctl", "cat", units(current() or 0)[0])

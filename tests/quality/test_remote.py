@@ -47,8 +47,8 @@ place = pathlib.Path(os.environ["PLACE"])
 words = sys.argv[1:]
 if words == ["status"]:
     serving = place / "serving"
-    print("  20250101T000000Z-0000000  since run 1")
-    print(f"* {{serving.read_text()}}  since run 2" if serving.exists() else "")
+    print("  20250101T000000Z-0000000")
+    print(f"* {{serving.read_text()}}  run 2" if serving.exists() else "")
     sys.exit(int((place / "silent").exists()))
 given = sys.stdin.read() if words[0] in ("deploy", "exec", "secret") else ""
 with (place / "seen").open("a") as file:
@@ -343,7 +343,7 @@ def test_status_looks_at_all_hosts(away: Away) -> None:
     assert done.returncode == 1
     assert [line for line in done.stdout.splitlines() if line.startswith(("==", "*"))] == [
         "== one",
-        f"* {NAME}  since run 2",
+        f"* {NAME}  run 2",
         "== two",
         "== three",
     ]

@@ -56,6 +56,9 @@ TAKES = {
     'op.alter_column("items", "price", existing_type=sa.Enum("a", *names(b)), new_column_name="c")': {"price"},
     'batch.alter_column("price", existing_type=sa.Numeric(8, 2), new_column_name="cents")': {"price"},
     'op.execute("DROP TABLE items")': {"items"},
+    "op.execute('ALTER TABLE items DROP COLUMN \"price\"')": {"price"},
+    'op.execute("ALTER TABLE items DROP COLUMN `price`")': {"price"},
+    'op.execute("ALTER TABLE items DROP COLUMN " + "price")': {"price"},
     'op.execute("drop table if exists items cascade")': {"items"},
     'op.execute(sa.text("DROP TABLE items"))': {"items"},
     "op.execute('DROP TABLE \"items\"')": {"items"},
@@ -242,6 +245,82 @@ def test_a_line_of_the_environment_is_read_as_it_is_written_or_refused(
             program.environment()
     else:
         assert program.environment().decode().split("\n") == ["FIRST=1", *filter(None, [expected]), ""]
+
+
+def test_the_pointer_is_written_whole_beside_the_lines_of_an_operator(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Also where the last line has no end: one run is named, once.
+    """
+    monkeypatch.setattr(program, "SLUG", "shop")
+    monkeypatch.setattr(program, "UNITS", tmp_path)
+    monkeypatch.setattr(program, "POINTER", tmp_path / "run.conf")
+    monkeypatch.setattr(program, "run", lambda *words: None)
+    (tmp_path / "run.conf").write_text(
+        "[Unit]\nWants=shop@1.service\n\n[Socket]\nListenStream=127.0.0.1:8000\nService=shop@1.service"
+    )
+    program.point(2)
+    assert (tmp_path / "run.conf").read_text() == (
+        "[Unit]\nWants=shop@2.service\n\n[Socket]\nService=shop@2.service\nListenStream=127.0.0.1:8000\n"
+    )
+    assert program.current() == 2
+
+
+def test_what_somebody_has_put_beside_the_releases_stops_nothing(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A file, a directory of another name and a link among the static files are left alone, and no obstacle.
+    """
+    for name in ("RELEASES", "RUNS", "STATIC"):
+        monkeypatch.setattr(program, name, tmp_path / name.lower())
+        (tmp_path / name.lower()).mkdir()
+    monkeypatch.setattr(program, "POINTER", tmp_path / "run.conf")
+    monkeypatch.setattr(program, "states", lambda: {7: "active", 8: "inactive"})
+    (tmp_path / "releases/copy.tar.gz").touch()
+    (tmp_path / "releases/lost+found").mkdir()
+    for name in ("20260101T000000Z-0000001", "20260101T000000Z-0000002.partial"):
+        (tmp_path / "releases" / name).mkdir()
+    (tmp_path / "static/media").symlink_to(tmp_path)
+    for run in ("7", "8"):
+        (tmp_path / "runs" / run).mkdir()
+    (tmp_path / "runs/99").touch()
+    program.prune()
+    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["copy.tar.gz", "lost+found"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["7", "99"]
+    assert not (tmp_path / "static/media").is_symlink()
+    assert program.noted() == {7}
+
+
+@pytest.mark.parametrize("line", ['{"level":"error","event":"bad \\ud83d end"}', "[" * 20_000], ids=["half", "deep"])
+def test_whatever_a_release_has_logged_can_be_told(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    """
+    Half of a pair of characters, and JSON without end: neither keeps a run from being undone.
+    """
+    monkeypatch.setattr(program, "output", lambda *words: f"{line}\nthe reason\n")
+    program.explain(1, 0)
+    assert "the reason" in capsys.readouterr().out
+
+
+def test_a_run_that_is_being_restarted_is_asked_when_it_is_back(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Only one that is not there, or stays silent, lets anything through.
+    """
+    seen = iter(["deactivating", "activating", "activating", "active"])
+    monkeypatch.setattr(program, "states", lambda: {1: next(seen)})
+    monkeypatch.setattr(program.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(program, "ready", lambda: (503, ["database"]))
+    assert program.gate(1) == "READY_GATE_SECONDS=30\nREADY_GATE_FORGIVES=database\n"
+    monkeypatch.setattr(program, "states", lambda: {1: "failed"})
+    assert program.gate(1) == ""
+    monkeypatch.setattr(program, "states", lambda: {1: "active"})
+    monkeypatch.setattr(program, "ready", lambda: (0, []))
+    assert program.gate(1) == ""
 
 
 def test_only_numbers_are_runs(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_status_says_by_its_exit_code_what_runs(host: Host) -> None:
     0 while a run serves, 1 when none does; /ready and what is down are said.
     """
     done = host.release("status")
-    assert f"* {host.current}  since run " in done.stdout, done.stdout
+    assert f"* {host.current}  run {host.run}\n" in done.stdout, done.stdout
     assert "/ready: 200\n" in done.stdout
     try:
         host.machine.run("systemctl", "stop", "postgresql.service")

@@ -167,6 +167,40 @@ def test_a_socket_that_was_closed_is_opened_by_the_next_run(host: Host) -> None:
 
 
 @on("trixie")
+def test_a_refused_command_opens_a_socket_that_was_closed(host: Host) -> None:
+    """
+    It has nothing to replace the run with, so the same run is back before anything is refused.
+    """
+    run = host.run
+    host.machine.run("systemctl", "stop", f"{host.slug}.socket")
+    assert host.release("rollback", "nonsense", check=False).returncode == 1
+    host.wait_ready()
+    assert host.run == run
+
+
+@on("trixie")
+def test_a_run_that_cannot_be_stopped_keeps_what_it_needs(host: Host) -> None:
+    """
+    It goes on with its code, its environment and its secrets until the next command, which stops it.
+    """
+    old = host.run
+    fake = host.machine / "root/fake/systemctl"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ncase $* in 'stop {host.unit(old)}'*) exit 1 ;; esac\nexec /usr/bin/systemctl \"$@\"\n")
+    fake.chmod(0o755)
+    try:
+        done = host.machine.run("env", "PATH=/root/fake:/usr/bin:/bin", host.program, "restart", check=False, timeout=180)
+        assert done.returncode == 1, done.stdout
+        assert old in host.runs
+        assert (host.machine / f"opt/{host.slug}/runs/{old}/environment").exists()
+    finally:
+        fake.unlink()
+        fake.parent.rmdir()
+    host.release("restart")
+    assert host.run > old
+
+
+@on("trixie")
 def test_the_target_is_the_service(host: Host) -> None:
     """
     Stopping it stops the run and its socket; nobody's request starts them. Starting it starts the run that served.
