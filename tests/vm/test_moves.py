@@ -174,8 +174,9 @@ def test_a_refused_command_opens_a_socket_that_was_closed(host: Host) -> None:
     run = host.run
     host.machine.run("systemctl", "stop", f"{host.slug}.socket")
     assert host.release("rollback", "nonsense", check=False).returncode == 1
-    host.wait_ready()
+    host.machine.wait_active(host.unit(run))
     assert host.run == run
+    assert host.ready_status() == 200
 
 
 @on("trixie")
