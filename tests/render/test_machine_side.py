@@ -15,7 +15,8 @@ LIMITS: Mapping[str, int] = {
     "host.py": 600,
     "setup": 55,
     "build": 60,
-    "remote": 65,
+    # A file of another name is refused before a host is asked.
+    "remote": 66,
     "environment": 20,
     "nginx/install": 55,
     "caddy/install": 60,
