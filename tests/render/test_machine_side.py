@@ -18,8 +18,10 @@ LIMITS: Mapping[str, int] = {
     # A file of another name is refused before a host is asked.
     "remote": 66,
     "environment": 20,
-    "nginx/install": 55,
-    "caddy/install": 60,
+    # What nginx lets pass, it refuses: a port of another program, a name of another site. It takes back what does not start.
+    "nginx/install": 63,
+    # It takes back what Caddy does not start with.
+    "caddy/install": 65,
     # It reads a `traefik.yml` that is there already, and has to judge what Traefik itself cannot.
     "traefik/install": 95,
 }
