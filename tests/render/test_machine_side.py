@@ -23,7 +23,8 @@ LIMITS: Mapping[str, int] = {
     # It takes back what Caddy does not start with.
     "caddy/install": 65,
     # It reads a `traefik.yml` that is there already, and has to judge what Traefik itself cannot.
-    "traefik/install": 95,
+    # It takes back what Traefik does not start with.
+    "traefik/install": 97,
 }
 #: A function of the program, in lines.
 FUNCTION = 40

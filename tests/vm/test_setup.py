@@ -62,6 +62,7 @@ VARIANTS = {
     "traefik": service_variant("traefik", "wiki", port=8001),
     "none": service_variant("none", "blog", port=8002),
     "refused": service_variant("nginx", "refused"),
+    "refused-caddy": service_variant("caddy", "refused"),
     "refused-port": service_variant("traefik", "refused", port=8003),
     "moved": service_variant("traefik", "shop", port=8003),
 }
@@ -464,6 +465,32 @@ def test_a_name_of_another_site_is_refused(ground: Ground) -> None:
 
 
 @trixie
+@pytest.mark.parametrize(
+    ("name", "file", "nonsense"),
+    [
+        ("refused-caddy", "caddy/site.caddy", "http://zz.test {\n\tnonsense\n}"),
+        ("refused-port", "traefik/site.yml", "nonsense: ["),
+    ],
+    ids=["caddy", "traefik"],
+)
+def test_a_first_setup_that_the_proxy_refuses_leaves_nothing(
+    ground: Ground, name: str, file: str, nonsense: str
+) -> None:
+    """
+    Not even a directory.
+    """
+    service = ground.service(name)
+    service.push()
+    path = service.folder / "deploy" / file
+    path.write_text(f"{path.read_text()}\n{nonsense}\n")
+    before = ground.traces()
+    done = ground.machine.run("sh", "deploy/setup", service.domain, folder=f"/root/{service.slug}", check=False)
+    assert ground.traces() == before
+    assert done.returncode == 1, done.stdout
+    assert "refuses the new files" in done.stdout
+
+
+@trixie
 def test_a_link_that_leads_nowhere_keeps_nobody_from_setting_up(ground: Ground) -> None:
     """
     Where the proxy does not read it. Where it does, it says so itself.
@@ -489,8 +516,9 @@ def test_a_link_that_leads_nowhere_keeps_nobody_from_setting_up(ground: Ground) 
     [
         ("nginx", "nginx/site.conf", "server {\n\tlisten 8010;\n}\n"),
         ("caddy", "caddy/site.caddy", "http://zz.test:8010 {\n}\n"),
+        ("traefik", "traefik/site.yml", "# New.\n"),
     ],
-    ids=["nginx", "caddy"],
+    ids=["nginx", "caddy", "traefik"],
 )
 def test_files_with_which_the_proxy_does_not_start_are_taken_back(
     ground: Ground, proxy: str, file: str, text: str
@@ -501,8 +529,9 @@ def test_files_with_which_the_proxy_does_not_start_are_taken_back(
     service = ground.host(proxy)
     site = service.folder / "deploy" / file
     before = {line for line in ground.traces() if line.split()[1] == "f"}
-    ground.machine.run("sh", "-c", _TAKER.format(8010))
     ground.machine.run("systemctl", "stop", proxy)
+    # Traefik's ports are those of its own file.
+    ground.machine.run("sh", "-c", _TAKER.format(443 if proxy == "traefik" else 8010))
     service.push()
     site.write_text(f"{site.read_text()}\n{text}")
     try:
