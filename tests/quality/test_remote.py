@@ -383,6 +383,44 @@ def test_a_file_that_is_not_there_is_refused(away: Away) -> None:
     assert not away.built()
 
 
+def test_a_file_of_this_folder_is_deployed_under_the_name_of_its_release(away: Away) -> None:
+    """
+    Also where there is no slash before it.
+    """
+    away.add("web")
+    file = f"shop-{NAME}-py3.13-x86_64.tar.gz"
+    (away.folder / file).write_text("built before")
+    done = away.run("web", "deploy", file)
+    assert not done.returncode, done.stderr
+    assert away.seen("web") == [["deploy", NAME, "built before"]]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "release.tar.gz",
+        f"dist/blog-{NAME}-py3.13-x86_64.tar.gz",
+        f"dist/shop-{NAME}.tar.gz",
+        f"shop-{NAME}-py3.13-x86_64.tar.gz.1",
+        f"a-shop-{NAME}-py3.13-x86_64.tar.gz",
+        NAME,
+        "dist/",
+    ],
+)
+def test_a_file_of_another_name_is_refused(away: Away, file: str) -> None:
+    """
+    It names the release and the hosts that it is for. Nobody is asked before.
+    """
+    away.add("web")
+    if not file.endswith("/"):
+        (away.folder / file).parent.mkdir(exist_ok=True)
+        (away.folder / file).write_text("built before")
+    done = away.run("web", "deploy", file)
+    assert done.returncode == 1
+    assert f"'{file}' is not what deploy/build calls a file: shop-2026" in done.stderr
+    assert not (away.place("web") / "options").exists()
+
+
 def test_a_secret_is_read_once_for_all_hosts(away: Away) -> None:
     """
     To the last byte, and it is in no command line.

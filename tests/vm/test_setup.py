@@ -62,6 +62,7 @@ VARIANTS = {
     "traefik": service_variant("traefik", "wiki", port=8001),
     "none": service_variant("none", "blog", port=8002),
     "refused": service_variant("nginx", "refused"),
+    "refused-caddy": service_variant("caddy", "refused"),
     "refused-port": service_variant("traefik", "refused", port=8003),
     "moved": service_variant("traefik", "shop", port=8003),
 }
@@ -406,6 +407,143 @@ def test_it_refuses_and_changes_nothing(ground: Ground, refusal: Refusal) -> Non
         ground.machine.run("sh", "-c", refusal.right)
     assert done.returncode == 1, done.stdout
     assert refusal.said in done.stdout
+
+
+#: A program that is no proxy, at a port; it listens when the command ends.
+_TAKER = (
+    "systemd-run --quiet --unit=taker python3 -m http.server {0}; "
+    "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {0}))' 2>/dev/null; do :; done"
+)
+
+
+@trixie
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("port", [80, 443])
+def test_nginx_is_not_installed_where_another_program_has_its_port(ground: Ground, port: int, running: bool) -> None:
+    """
+    It would go on with half of its ports, or not start any more. The program is named.
+    """
+    service = ground.service("refused")
+    ground.machine.run("systemctl", "stop", "nginx", "caddy", "traefik", check=False)
+    ground.machine.run(
+        "sh", "-c", "mkdir -p /root/sites && mv /etc/nginx/conf.d/* /etc/nginx/sites-enabled/* /root/sites; :"
+    )
+    if running:
+        ground.machine.run("systemctl", "start", "nginx")
+    ground.machine.run("sh", "-c", _TAKER.format(port))
+    try:
+        before = ground.traces()
+        done = service.setup(check=False)
+        assert ground.traces() == before
+    finally:
+        ground.machine.run("systemctl", "stop", "taker")
+        ground.machine.run(
+            "sh", "-c", "mv /root/sites/*.conf /etc/nginx/conf.d; mv /root/sites/* /etc/nginx/sites-enabled; :"
+        )
+    assert done.returncode == 1, done.stdout
+    assert "another program listens" in done.stdout
+    assert '"python3"' in done.stdout
+
+
+@trixie
+def test_a_name_of_another_site_is_refused(ground: Ground) -> None:
+    """
+    nginx itself warns, and ignores one of the two. Not even a directory is left.
+    """
+    service = ground.service("refused")
+    ground.machine.run("systemctl", "stop", "caddy", "traefik", check=False)
+    other = ground.machine / "etc/nginx/sites-enabled/other"
+    other.write_text(f"server {{\n\tlisten 80;\n\tserver_name {service.domain};\n}}\n")
+    try:
+        before = ground.traces()
+        done = service.setup(check=False)
+        assert ground.traces() == before
+    finally:
+        other.unlink()
+    assert done.returncode == 1, done.stdout
+    assert f"another site has the name {service.domain}" in done.stdout
+
+
+@trixie
+@pytest.mark.parametrize(
+    ("name", "file", "nonsense"),
+    [
+        ("refused-caddy", "caddy/site.caddy", "http://zz.test {\n\tnonsense\n}"),
+        ("refused-port", "traefik/site.yml", "nonsense: ["),
+    ],
+    ids=["caddy", "traefik"],
+)
+def test_a_first_setup_that_the_proxy_refuses_leaves_nothing(
+    ground: Ground, name: str, file: str, nonsense: str
+) -> None:
+    """
+    Not even a directory.
+    """
+    service = ground.service(name)
+    service.push()
+    path = service.folder / "deploy" / file
+    path.write_text(f"{path.read_text()}\n{nonsense}\n")
+    before = ground.traces()
+    done = ground.machine.run("sh", "deploy/setup", service.domain, folder=f"/root/{service.slug}", check=False)
+    assert ground.traces() == before
+    assert done.returncode == 1, done.stdout
+    assert "refuses the new files" in done.stdout
+
+
+@trixie
+def test_a_link_that_leads_nowhere_keeps_nobody_from_setting_up(ground: Ground) -> None:
+    """
+    Where the proxy does not read it. Where it does, it says so itself.
+    """
+    service = ground.host("nginx")
+    unread, read = (ground.machine / f"etc/nginx/{folder}/gone" for folder in ("sites-available", "sites-enabled"))
+    try:
+        unread.symlink_to("/srv/gone")
+        assert service.setup(check=False).stdout.splitlines() == [f"{service.slug} is set up"]
+        read.symlink_to("../sites-available/gone")
+        done = service.setup(check=False)
+    finally:
+        unread.unlink()
+        read.unlink(missing_ok=True)
+    assert done.returncode == 1, done.stdout
+    assert "nginx refuses what is there already" in done.stdout
+    assert "/etc/nginx/sites-enabled/gone" in done.stdout
+
+
+@trixie
+@pytest.mark.parametrize(
+    ("proxy", "file", "text"),
+    [
+        ("nginx", "nginx/site.conf", "server {\n\tlisten 8010;\n}\n"),
+        ("caddy", "caddy/site.caddy", "http://zz.test:8010 {\n}\n"),
+        ("traefik", "traefik/site.yml", "# New.\n"),
+    ],
+    ids=["nginx", "caddy", "traefik"],
+)
+def test_files_with_which_the_proxy_does_not_start_are_taken_back(
+    ground: Ground, proxy: str, file: str, text: str
+) -> None:
+    """
+    The next start of the proxy, for all the other sites, is not that of a service that is not set up.
+    """
+    service = ground.host(proxy)
+    site = service.folder / "deploy" / file
+    before = {line for line in ground.traces() if line.split()[1] == "f"}
+    ground.machine.run("systemctl", "stop", proxy)
+    # Traefik's ports are those of its own file.
+    ground.machine.run("sh", "-c", _TAKER.format(443 if proxy == "traefik" else 8010))
+    service.push()
+    site.write_text(f"{site.read_text()}\n{text}")
+    try:
+        done = ground.machine.run("sh", "deploy/setup", folder=f"/root/{service.slug}", check=False)
+        assert {line for line in ground.traces() if line.split()[1] == "f"} == before
+    finally:
+        ground.machine.run("systemctl", "stop", "taker")
+        ground.machine.run("systemctl", "reset-failed", proxy, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "does not start with the new files" in done.stdout
+    ground.machine.run("systemctl", "start", proxy)
+    wait_until(service.answers, seconds=20, what=f"{service.slug} answers through {proxy}")
 
 
 @trixie
