@@ -190,7 +190,9 @@ def test_a_run_that_cannot_be_stopped_keeps_what_it_needs(host: Host) -> None:
     fake.write_text(f"#!/bin/sh\ncase $* in 'stop {host.unit(old)}'*) exit 1 ;; esac\nexec /usr/bin/systemctl \"$@\"\n")
     fake.chmod(0o755)
     try:
-        done = host.machine.run("env", "PATH=/root/fake:/usr/bin:/bin", host.program, "restart", check=False, timeout=180)
+        done = host.machine.run(
+            "env", "PATH=/root/fake:/usr/bin:/bin", host.program, "restart", check=False, timeout=180
+        )
         assert done.returncode == 1, done.stdout
         assert old in host.runs
         assert (host.machine / f"opt/{host.slug}/runs/{old}/environment").exists()
