@@ -126,7 +126,7 @@ class Machine:
         self._outside.kill()
         self._outside.wait(30)
 
-    def _wait_booted(self, *, seconds: float = 60, after: int | None = None) -> None:
+    def _wait_booted(self, *, seconds: float = 180, after: int | None = None) -> None:
         """
         Wait until systemd has done what it does at boot; `after` is the first process of the boot before.
         """
@@ -139,7 +139,7 @@ class Machine:
             if (leader := self._find_leader()) in {None, after}:
                 return False
             self._leader = leader
-            state = self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip()
+            state = self.run("systemctl", "is-system-running", "--wait", check=False, timeout=seconds).stdout.strip()
             return state in {"running", "degraded"}
 
         try:
@@ -167,7 +167,7 @@ class Machine:
         self.run("systemctl", "reboot", "--no-block")
 
     def wait_rebooted(self) -> None:
-        self._wait_booted(after=self._before, seconds=120)
+        self._wait_booted(after=self._before, seconds=300)
 
     def console(self) -> str:
         """

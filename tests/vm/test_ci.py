@@ -86,7 +86,8 @@ def github(project: UserProject, way: Ssh, host: Host, folder: Path) -> Mapping[
     settings = {
         "vars.DEPLOY_HOSTS": f"{DEPLOYER}@127.0.0.1",
         "vars.DEPLOY_KNOWN_HOSTS": known_hosts(host),
-        "vars.DEPLOY_MACHINE || 'x86_64'": "x86_64",
+        # Not set: its default.
+        "vars.DEPLOY_TARGET || '3.13 x86_64'": "3.13 x86_64",
         "secrets.DEPLOY_KEY": way.key.read_text().rstrip("\n"),
     }
     found: dict[str, Any] = {"secrets": {}, "variables": {}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from signal import SIGKILL
 
+from tests.support.processes import wait_until
 from tests.vm import broken
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
@@ -74,6 +75,8 @@ def test_status_says_by_its_exit_code_what_runs(host: Host) -> None:
     assert "/ready: 200\n" in done.stdout
     try:
         host.machine.run("systemctl", "stop", "postgresql.service")
+        # An answer of /ready is good for a second.
+        wait_until(lambda: host.ready_status() == 503, seconds=15, what="/ready says 503")
         done = host.release("status")
         assert "/ready: 503, down: database" in done.stdout, done.stdout
     finally:

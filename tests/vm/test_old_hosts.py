@@ -87,7 +87,7 @@ def test_a_machine_of_the_earlier_tool_is_refused(old: Host, folder: Path) -> No
         words = ("make", "setup", "HOST=root@web2", f"DOMAIN={old.domain}")
         done = old.operator.project.run(*words, env=way.environment, check=False)
         assert done.returncode != 0
-        assert "the release tool of an earlier version is here" in done.stdout, done.stdout
+        assert "the tool of an earlier version is here" in done.stdout, done.stdout
         assert checksums(old) == contents
         assert traces(old) == before
     assert old.run == run
