@@ -32,7 +32,10 @@ EXCEPTIONS = {
     ("database", "deploy/environment.jinja"): "the first environment of a host names where the data is",
     ("database", "deploy/oxmgr/README.md.jinja"): "a deploy that is typed by hand has to say that it migrates",
     ("database", "docs/production.md.jinja"): "the walk-through says what this service needs before its first deploy",
-    ("database", "docs/runbook.md.jinja"): "a failed migration, and a deploy while the database is away, are for who is paged",
+    (
+        "database",
+        "docs/runbook.md.jinja",
+    ): "a failed migration, and a deploy while the database is away, are for who is paged",
     (
         "database",
         "features/container.yml",
