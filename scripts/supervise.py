@@ -79,14 +79,17 @@ def main(report: str, command: list[str]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    while True:
-        try:
-            code = process.wait(0.5)
-            break
-        except subprocess.TimeoutExpired:
+    while process.returncode is None:
+        # Orphans as well, at once: the first process of a namespace cannot end before the last of it is waited for, so a
+        # machine would never reboot.
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == process.pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+        elif not pid:
             if deadline and time.monotonic() > deadline[0]:
-                code = 128 + signal.SIGKILL
-                break
+                process.returncode = 128 + signal.SIGKILL
+            time.sleep(0.05)
+    code = process.returncode
     kill_descendants()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     Path(report).write_text(json.dumps({"code": code, "cpu": used.ru_utime + used.ru_stime}))

@@ -257,6 +257,23 @@ def test_what_was_left_to_itself_is_counted(tmp_path: Path) -> None:
     assert supervised(tmp_path, "pass") < 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_what_was_left_to_itself_is_waited_for_at_once(tmp_path: Path) -> None:
+    """
+    A dead orphan does not stay: the namespace that it was the last process of could not end.
+    """
+    orphan = (
+        "import os, subprocess, time\n"
+        "pid = int(subprocess.check_output(['sh', '-c', 'sleep 0 >/dev/null & echo $!']))\n"
+        "deadline = time.monotonic() + 30\n"
+        "while os.path.exists(f'/proc/{pid}'):\n"
+        "    assert time.monotonic() < deadline, open(f'/proc/{pid}/stat').read()\n"
+        "    time.sleep(0.02)\n"
+    )
+    supervised(tmp_path, orphan)
+    assert json.loads((tmp_path / "report").read_text())["code"] == 0
+
+
 def nightly() -> set[str]:
     """
     What is marked: a test as `file::name`, more than one at once by its file.
