@@ -78,7 +78,7 @@ class Load:
         return tally
 
     def go_on(self, seconds: float) -> None:
-        """Return after so many seconds and an answer, or earlier if the load has ended by itself."""
+        """Return after so many seconds and an answer, or earlier when the load ends by itself."""
         self._thread.join(seconds)
         # On a busy machine the first answer takes longer; what nobody has seen is not proven.
         while self._thread.is_alive() and not self.tally.sent:
