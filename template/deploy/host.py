@@ -540,7 +540,8 @@ def secret(given: argparse.Namespace) -> None:
     """Store a secret, read from standard input; a run reads it when it starts."""
     typed = getpass.getpass().encode() if sys.stdin.isatty() else sys.stdin.buffer.read()
     value = typed.rstrip(b"\r\n")
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not 0 < len(value) < 1_000_000:
+    fits = 0 < len(value) < 1_000_000 and b"\0" not in value  # systemd passes no more.
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", given.name) or not fits:
         raise Refused("a secret is the name of a variable, and less than 1 MB on standard input")
     write(ETC / "credentials" / given.name, value, 0o400)
     say(f"{given.name} is stored; the service reads it at the next deploy or restart")

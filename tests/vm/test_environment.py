@@ -148,7 +148,7 @@ def test_what_is_no_secret_is_refused(host: Host) -> None:
     ):
         done = host.release("secret", name, input=value, check=False)
         assert done.returncode == 1, (name, value)
-        assert "a secret is the name of a variable, and a value on standard input" in done.stdout
+        assert "a secret is the name of a variable, and less than 1 MB on standard input" in done.stdout
     # Nothing at all.
     assert host.release("secret", "API_TOKEN", check=False).returncode == 1
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
