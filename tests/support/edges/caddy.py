@@ -94,7 +94,8 @@ class Caddy(Edge):
 
     def start(self, house: House) -> subprocess.Popen[bytes]:
         process = super().start(house)
-        processes.wait_until(lambda: _is_certified(house), seconds=60, what="the certificate was issued")
+        # Whose authority does not answer yet at the first try is asked again after a minute.
+        processes.wait_until(lambda: _is_certified(house), seconds=180, what="the certificate was issued")
         return process
 
     def reload(self, house: House) -> None:
