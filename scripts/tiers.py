@@ -61,12 +61,12 @@ ENGINE = (
 #: In the order in which the plan ends first: what waits for most of its time runs beside what does not.
 TIERS = (
     Tier("render", 85, 55, programs=("shellcheck",)),
-    Tier("vm", 400, 445, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
-    Tier("boot", 400, 260, programs=POSTGRES),
-    Tier("image", 400, 430, resource="engine", programs=ENGINE),
+    Tier("vm", 640, 900, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
+    Tier("boot", 420, 300, programs=POSTGRES),
+    Tier("image", 900, 600, resource="engine", programs=ENGINE),
     Tier("quality", 260, 200, programs=(*POSTGRES, "bsdtar")),
-    Tier("edge", 180, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
-    Tier("update", 180, 110),
+    Tier("edge", 300, 240, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
+    Tier("update", 230, 150),
 )
 
 
