@@ -8,29 +8,12 @@ import re
 
 import pytest
 
+from tests.support.edges.acme import CONFIGURATION, DIRECTORY, NAME, ROOT
 from tests.support.edges.edge import documented
 from tests.support.processes import wait_until
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
-
-#: A certificate authority that proves who owns a name as Let's Encrypt does: Caddy's own.
-NAME, PORT = "acme.test", 5443
-DIRECTORY = f"https://{NAME}:{PORT}/acme/local/directory"
-ROOT = "/var/lib/acme/pki/authorities/local/root.crt"
-CADDYFILE = f"""
-{{
-	admin off
-	http_port 5080
-	https_port {PORT}
-	storage file_system /var/lib/acme
-	skip_install_trust
-}}
-{NAME}:{PORT} {{
-	tls internal
-	acme_server
-}}
-"""
 
 
 @on("trixie")
@@ -51,7 +34,7 @@ def test_certbot_gets_and_renews_the_certificate(host: Host) -> None:
     known = hosts.read_text()
     try:
         hosts.write_text(f"{known}\n127.0.0.1 {NAME} {host.domain}\n")
-        (machine / "etc/acme.caddyfile").write_text(CADDYFILE)
+        (machine / "etc/acme.caddyfile").write_text(CONFIGURATION)
         words = (
             "--unit=acme",
             "--setenv=HOME=/root",

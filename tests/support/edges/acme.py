@@ -23,7 +23,7 @@ DIRECTORY = f"https://{NAME}:{PORT}/acme/local/directory"
 #: Its root certificate, in the house.
 ROOT = "/var/lib/acme/pki/authorities/local/root.crt"
 
-_CONFIGURATION = f"""
+CONFIGURATION = f"""
 {{
 	admin off
 	http_port 5080
@@ -54,7 +54,7 @@ def authority(house: House) -> None:
     Start it, with names for itself and for the service.
     """
     house.write("/etc/hosts", f"127.0.0.1 localhost {NAME} {DOMAIN}\n")
-    house.write("/etc/acme/Caddyfile", _CONFIGURATION)
+    house.write("/etc/acme/Caddyfile", CONFIGURATION)
     house.start(caddy(), "run", "--config", "/etc/acme/Caddyfile", env={"HOME": "/root"})
 
     def serves() -> bool:
