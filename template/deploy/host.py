@@ -363,7 +363,8 @@ def prune() -> None:
     for path in sorted(STATIC.rglob("*"), reverse=True):
         if path.relative_to(STATIC) not in wanted:
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    merge_static(here) if here else None  # Over what a refused one had under the same name.
+    if here:
+        merge_static(here)  # Over what a refused one had under the same name.
 
 
 def published(release: Path) -> dict[Path, Path]:
