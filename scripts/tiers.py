@@ -39,7 +39,7 @@ class Tier:
 
 
 #: So many more cores than there are may be spoken for: a tier is not always as heavy as on average.
-SURPLUS = 0.5
+SURPLUS = 1.0
 #: The seconds of CPU that yardstick() took where the budgets were measured.
 YARDSTICK = 0.034
 
@@ -60,13 +60,13 @@ ENGINE = (
 
 #: In the order in which the plan ends first: what waits for most of its time runs beside what does not.
 TIERS = (
-    Tier("render", 85, 55, programs=("shellcheck",)),
-    Tier("vm", 640, 900, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
-    Tier("boot", 420, 300, programs=POSTGRES),
-    Tier("image", 900, 600, resource="engine", programs=ENGINE),
-    Tier("quality", 260, 200, programs=(*POSTGRES, "bsdtar")),
-    Tier("edge", 300, 240, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
-    Tier("update", 230, 150),
+    Tier("render", 85, 60, programs=("shellcheck",)),
+    Tier("vm", 700, 900, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
+    Tier("boot", 390, 330, programs=POSTGRES),
+    Tier("image", 600, 480, resource="engine", programs=ENGINE),
+    Tier("quality", 180, 150, programs=(*POSTGRES, "bsdtar")),
+    Tier("edge", 90, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
+    Tier("update", 210, 110),
 )
 
 

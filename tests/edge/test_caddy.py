@@ -238,4 +238,4 @@ def test_the_edge_waits_as_the_budget_says(standing: Standing) -> None:
     assert re.findall(r"response_header_timeout (.*)", site) == [f"{facts['proxy_read_seconds']}s"]
     assert re.findall(r"keepalive (.*)", site) == [f"{facts['proxy_idle_seconds']}s"]
     assert re.findall(r"max_size (.*)", site) == [str(facts["body_limit_bytes"])]
-    assert facts["proxy_idle_seconds"] < facts["keepalive_seconds"]
+    assert facts["proxy_idle_seconds"] < facts["lame_duck_seconds"]

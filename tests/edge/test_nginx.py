@@ -145,7 +145,7 @@ def test_the_edge_waits_as_the_budget_says(own: Standing) -> None:
     assert re.findall(r"^proxy_(?:read|send)_timeout (.*);$", proxy, re.M) == [f"{facts['proxy_read_seconds']}s"] * 2
     assert re.findall(r"^ *keepalive_timeout (.*);$", upstream, re.M) == [f"{facts['proxy_idle_seconds']}s"]
     assert re.findall(r"^client_max_body_size (.*);$", connections, re.M) == [str(facts["body_limit_bytes"])]
-    assert facts["proxy_idle_seconds"] < facts["keepalive_seconds"]
+    assert facts["proxy_idle_seconds"] < facts["lame_duck_seconds"]
 
 
 @pytest.mark.xdist_group("nginx-1.26")

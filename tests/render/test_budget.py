@@ -81,7 +81,7 @@ def test_times_form_a_ladder(projects: Projects, variant: Variant) -> None:
     assert facts["stop_seconds"] >= facts["graceful_seconds"] + 10
     assert seconds < facts["proxy_read_seconds"]
 
-    assert conf["keepalive"] == facts["keepalive_seconds"] > facts["proxy_idle_seconds"]
+    assert conf["keepalive"] == facts["keepalive_seconds"] > facts["lame_duck_seconds"] > facts["proxy_idle_seconds"]
     assert documented(project)["KEEP_ALIVE_SECONDS"] == str(facts["keepalive_seconds"])
     assert documented(project)["LAME_DUCK_SECONDS"] == str(facts["lame_duck_seconds"])
 
@@ -105,7 +105,8 @@ STATED = (
     (r"^\| (\d+) \| the longest orderly stop: 5 ", "graceful_seconds"),
     (r"^\| (\d+) \| systemd ends it by force", "unit_stop_seconds"),
     (r"^\| (\d+) \| the proxy drops an idle connection", "proxy_idle_seconds"),
-    (r"^\| (\d+) \| … before the service does", "keepalive_seconds"),
+    (r"^\| (\d+) \| … before a stopping run does", "lame_duck_seconds"),
+    (r"^\| (\d+) \| the service drops an idle connection", "keepalive_seconds"),
     (r"^\| body of a request \| (\d+) bytes", "body_limit_bytes"),
     (r"^\| waiting connections \| (\d+) \|", "backlog"),
     (r"a stop that took over (\d+) s", "unit_stop_seconds"),
@@ -126,7 +127,7 @@ STATED = (
     (r"^ +burst: (\d+)$", "edge_burst"),
     # what comments in proxies' files say
     (r"itself answers 504 after (\d+) s", "request_seconds"),
-    (r"keeps (?:them|idle connections) for (\d+) s", "keepalive_seconds"),
+    (r"run that stops(?: does, which waits| closes idle connections after) (\d+) s", "lame_duck_seconds"),
     (r"RATE_LIMIT_PER_SECOND=(\S+)$", "app_rate_per_second"),
 )
 #: Where each has to be stated at least once, by the fact that brings the file.

@@ -94,21 +94,6 @@ def test_the_ladder_of_stops(projects: Projects, variant: Variant) -> None:
 
 
 @variants(of_compose)
-def test_idle_connections_end_before_a_replica_does(projects: Projects, variant: Variant) -> None:
-    """
-    The proxy closes them sooner than the lame duck of a stopping replica, which is 3 s, does. What is replaced does stand there.
-    """
-    facts, project = variant.facts, projects.render(variant)
-    shared = {"caddy": ("site.caddy", "keepalive {}s"), "traefik": ("site.yml", "idleConnTimeout: {}s")}
-    for proxy, (file, words) in shared.items():
-        if facts[f"has_{proxy}"]:
-            start = project.read(f"deploy/compose/{proxy}/start")
-            before, after = words.format(facts["proxy_idle_seconds"]), words.format(2)
-            assert f"s|{before}|{after}|" in start
-            assert project.read(f"deploy/{proxy}/{file}").count(before) == 1
-
-
-@variants(of_compose)
 def test_only_the_edge_has_ports(projects: Projects, variant: Variant) -> None:
     """
     The proxy, or else the service on loopback.
