@@ -72,7 +72,7 @@ def test_a_tier_starts_when_it_fits() -> None:
     """
     The first in the list has the choice; a light one behind one that does not fit need not wait for it.
     """
-    heavy, light, lighter = a_tier("heavy", 1.5), a_tier("light", 1.2), a_tier("lighter", 0.5)
+    heavy, light, lighter = a_tier("heavy", 1.7), a_tier("light", 1.5), a_tier("lighter", 0.5)
     assert startable([heavy, light, lighter], [], 2) == [heavy, lighter]
     assert startable([light], [heavy, lighter], 2) == []
     assert startable([light], [lighter], 2) == [light]
