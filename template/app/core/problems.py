@@ -202,7 +202,7 @@ async def handle_validation_error(request: Request, error: RequestValidationErro
 
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
-    """Answer a bug. The frame logs the traceback with the same request id."""
+    """Answer a bug. The request context middleware logs the traceback with the same request id."""
     return problem_response(500, "An unexpected error occurred.", request.url.path)
 
 

@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 _ANNOUNCE_A_BODY = (b"content-length", b"transfer-encoding")
 
 
-class BodyLimit(RequestBodyLimitMiddleware):
+class BodyLimitMiddleware(RequestBodyLimitMiddleware):
     """
     Starlette's limit, stepping aside for requests that have no body.
 

@@ -11,7 +11,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _RETRY_AFTER = (b"retry-after", b"1")
 
 
-class Probes:
+class ProbesMiddleware:
     """
     Answer liveness and readiness outside the framework.
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, its access line, and no error without a body."""
+"""The context of a request: its id, its access line, and a body for every error."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.access_log import AccessLog
-from app.core.deadline import SilentResponseError
+from app.core.middleware.deadline import SilentResponseError
 from app.core.problems import problem_response
 from app.core.request_id import HEADER, choose_request_id, current_request_id
 
@@ -16,12 +16,12 @@ logger = structlog.stdlib.get_logger(__name__)
 
 # What proxies log when the client closed the connection; no standard status exists.
 CLIENT_CLOSED_REQUEST = 499
-# Asking whether the client is still there costs as much as the rest of the frame. Before this time
-# hardly anybody leaves.
+# Asking whether the client is still there costs as much as all else here. Before this time hardly
+# anybody leaves.
 NOTICEABLE_SECONDS = 0.1
 
 
-class Frame:
+class RequestContextMiddleware:
     """
     Give every request an id, every response that id, and every request one access line.
 

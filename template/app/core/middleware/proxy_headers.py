@@ -1,4 +1,4 @@
-"""Who the client is, when a proxy stands in between."""
+"""The address and scheme of the client, when a proxy is in between."""
 
 from collections.abc import Awaitable, Iterable
 from functools import lru_cache
@@ -11,7 +11,7 @@ from app.core.http import UNIX_PEER
 _SECURE = {"http": "https", "ws": "wss"}
 
 
-class ProxyHeaders:
+class ProxyHeadersMiddleware:
     """
     Take client address and scheme from `X-Forwarded-For` and `-Proto`, from trusted peers only.
 

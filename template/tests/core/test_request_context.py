@@ -1,4 +1,4 @@
-"""The frame, where a test client cannot look: clients that leave, and responses in parts."""
+"""The request context, where no test client can look: clients that leave, answers in parts."""
 
 import asyncio
 import gc
@@ -10,8 +10,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
-from app.core import frame
 from app.core.logs import LogSettings
+from app.core.middleware import request_context
 from app.core.service import Service
 from tests.core.harness import build
 
@@ -72,7 +72,7 @@ def test_a_client_that_left_is_logged_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Although the endpoint never noticed, and answered 200."""
-    monkeypatch.setattr(frame, "NOTICEABLE_SECONDS", 0.01)
+    monkeypatch.setattr(request_context, "NOTICEABLE_SECONDS", 0.01)
     service = build(routes=routes, logs=LogSettings(log_format="json"))
     asyncio.run(ask(service, "/slow", leave_after=leave_after))
     [line] = [json.loads(line) for line in capfd.readouterr().out.splitlines()]

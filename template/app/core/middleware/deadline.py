@@ -19,7 +19,7 @@ class SilentResponseError(Exception):
     """A response that had begun fell silent for too long; it cannot be completed any more."""
 
 
-class Deadline:
+class DeadlineMiddleware:
     """
     Cancel a request that has not sent its first byte in time.
 
