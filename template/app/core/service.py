@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import VERSION
 from app.core.access_log import AccessLog
+from app.core.context import REQUEST_ID_HEADER
 from app.core.feature import Feature
 from app.core.logs import configure_logging
 from app.core.middleware.body_limit import BodyLimitMiddleware
@@ -33,7 +34,6 @@ from app.core.problems import (
     problem_responses,
 )
 from app.core.readiness import Readiness
-from app.core.request_id import HEADER
 from app.settings import Settings
 
 
@@ -90,8 +90,8 @@ class Service(FastAPI):
                 app,
                 allow_origins=http.cors_origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", HEADER.decode()],
-                expose_headers=[HEADER.decode()],
+                allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER.decode()],
+                expose_headers=[REQUEST_ID_HEADER.decode()],
             )
         app = RequestContextMiddleware(app, AccessLog(self.settings.logs))
         app = ProxyHeadersMiddleware(app, http.trusted_proxies)

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.access_log import AccessLog
+from app.core.context import REQUEST_ID_HEADER, choose_request_id, current_request_id
 from app.core.middleware.deadline import SilentResponseError
 from app.core.problems import problem_response
-from app.core.request_id import HEADER, choose_request_id, current_request_id
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class RequestContextMiddleware:
             return
 
         begun = time.perf_counter()
-        header = (HEADER, request_id.encode("ascii"))
+        header = (REQUEST_ID_HEADER, request_id.encode("ascii"))
         status = 0
         complete = False
         plain_error: Message | None = None
