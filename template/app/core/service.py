@@ -4,7 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
@@ -18,7 +18,8 @@ from app import VERSION
 from app.core.access_log import AccessLog
 from app.core.context import REQUEST_ID_HEADER
 from app.core.feature import Feature
-from app.core.logs import configure_logging
+from app.core.http_settings import HttpSettings
+from app.core.logs import LogSettings, configure_logging
 from app.core.middleware.body_limit import BodyLimitMiddleware
 from app.core.middleware.deadline import DeadlineMiddleware
 from app.core.middleware.probes import ProbesMiddleware
@@ -33,14 +34,45 @@ from app.core.problems import (
     handle_validation_error,
     problem_responses,
 )
-from app.core.readiness import Readiness
-from app.settings import Settings
+from app.core.readiness import Readiness, ReadinessSettings
+
+
+class Description(Protocol):
+    """The name of the service, and one line about it."""
+
+    @property
+    def name(self) -> str:
+        """The title of the API."""
+
+    @property
+    def description(self) -> str:
+        """One line about the service."""
+
+
+class CoreSettings(Protocol):
+    """The settings of every service; `app.settings.Settings` adds those of its features."""
+
+    @property
+    def service(self) -> Description:
+        """The name of the service."""
+
+    @property
+    def http(self) -> HttpSettings:
+        """Settings of HTTP."""
+
+    @property
+    def readiness(self) -> ReadinessSettings:
+        """Settings of `/ready`."""
+
+    @property
+    def logs(self) -> LogSettings:
+        """Settings of the log."""
 
 
 class Service(FastAPI):
     """A FastAPI application with its features installed and its middleware around it."""
 
-    def __init__(self, settings: Settings, features: Sequence[Feature]) -> None:
+    def __init__(self, settings: CoreSettings, features: Sequence[Feature]) -> None:
         """Features start in their order and stop in reverse."""
         docs = settings.http.show_docs
         super().__init__(

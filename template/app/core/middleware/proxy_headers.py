@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.http import UNIX_PEER
+from app.core.http_settings import UNIX_PEER
 
 _SECURE = {"http": "https", "ws": "wss"}
 
