@@ -23,7 +23,7 @@ sys.path.insert(0, os.getcwd())
 sys.modules["serving.hooks"] = MagicMock()
 os.environ["LISTEN_PID"] = str(os.getpid())
 conf = runpy.run_path("gunicorn.conf.py")
-from serving.budget import Phases
+from serving.timeouts import Phases
 phases = Phases.within(conf["graceful_timeout"], os.environ)
 names = "backlog graceful_timeout keepalive timeout workers max_requests".split()
 print(json.dumps({name: conf[name] for name in names} | {"phases": vars(phases)}))

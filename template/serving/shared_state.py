@@ -1,4 +1,4 @@
-"""A board in shared memory: workers write that they serve, the master that it stops."""
+"""Memory that master and workers share: workers write that they serve, the master that it stops."""
 
 import fcntl
 import mmap
@@ -11,7 +11,7 @@ import tempfile
 _SLOTS = 4093
 _SERVED, _STOPPING, _EXPLAINED = 0, 1, 2
 _FIRST_SLOT = 3
-_board = mmap.mmap(-1, _FIRST_SLOT + _SLOTS)
+_memory = mmap.mmap(-1, _FIRST_SLOT + _SLOTS)
 
 # A file without a name, to lock: what it takes to look at others' bytes and write one's own in a
 # single step. The kernel takes such a lock back from a process that dies with it.
@@ -27,13 +27,13 @@ def _slot(age: int) -> int:
 
 def enter(age: int) -> None:
     """Write down that the worker which gunicorn numbered `age` serves."""
-    _board[_slot(age)] = 1
-    _board[_SERVED] = 1
+    _memory[_slot(age)] = 1
+    _memory[_SERVED] = 1
 
 
 def leave(age: int) -> None:
     """Write down that it does not any more; for one that never did this is no change."""
-    _board[_slot(age)] = 0
+    _memory[_slot(age)] = 0
 
 
 def leave_in_turn(age: int, wanted: int) -> bool:
@@ -58,7 +58,7 @@ def leave_in_turn(age: int, wanted: int) -> bool:
 
 def serving() -> int:
     """Count the workers that serve."""
-    return _board[_FIRST_SLOT:].count(1)
+    return _memory[_FIRST_SLOT:].count(1)
 
 
 def any_has_served() -> bool:
@@ -68,12 +68,12 @@ def any_has_served() -> bool:
     Before, a worker that cannot start means that the service cannot. Afterwards it is an accident,
     and it must not stop the workers that do serve.
     """
-    return _board[_SERVED] == 1
+    return _memory[_SERVED] == 1
 
 
 def stop() -> None:
     """Write down that the master stops, and with it the service."""
-    _board[_STOPPING] = 1
+    _memory[_STOPPING] = 1
 
 
 def is_stopping() -> bool:
@@ -82,7 +82,7 @@ def is_stopping() -> bool:
 
     A worker that is told to stop while this is false is only being replaced.
     """
-    return _board[_STOPPING] == 1
+    return _memory[_STOPPING] == 1
 
 
 def may_explain() -> bool:
@@ -91,6 +91,6 @@ def may_explain() -> bool:
 
     True once. (Two that ask in the same microsecond may both be told so.)
     """
-    first = _board[_EXPLAINED] == 0
-    _board[_EXPLAINED] = 1
+    first = _memory[_EXPLAINED] == 0
+    _memory[_EXPLAINED] = 1
     return first

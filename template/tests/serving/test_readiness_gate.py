@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.environment import BadVariable
-from serving.gate import Gate
+from serving.readiness import GateConditions
 from tests.serving.conftest import Serve
 from tests.serving.running import wait_until
 from tests.serving.test_boot import kill
@@ -78,11 +78,11 @@ def test_a_later_worker_does_not_wait(serve: Serve, tmp_path: Path) -> None:
 )
 def test_what_is_refused(status: int, body: str, reason: str | None) -> None:
     """Every answer but a 200 is, unless all that is down is forgiven."""
-    gate = Gate.of({"READY_GATE_SECONDS": "1", "READY_GATE_FORGIVES": "queue"})
-    assert gate.refuses(status, body.encode()) == reason
+    conditions = GateConditions.of({"READY_GATE_SECONDS": "1", "READY_GATE_FORGIVES": "queue"})
+    assert conditions.refuses(status, body.encode()) == reason
 
 
 def test_a_wrong_time_is_named() -> None:
     """As for every other variable."""
     with pytest.raises(BadVariable, match="READY_GATE_SECONDS='soon'"):
-        Gate.of({"READY_GATE_SECONDS": "soon"})
+        GateConditions.of({"READY_GATE_SECONDS": "soon"})

@@ -1,4 +1,4 @@
-"""The board: what workers know of each other."""
+"""The shared state: each worker knows how many others serve."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The budget for time: how long a stop may take, and which part of it each phase gets."""
+"""The times of a stop: how long it may take, and the part of it that each phase gets."""
 
 import math
 import os

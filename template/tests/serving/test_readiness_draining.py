@@ -1,4 +1,4 @@
-"""What the door in front of the application answers while the process drains."""
+"""The answers of `/ready` while the process drains."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.front import Front, Message, Receive, Scope, Send
+from serving.readiness import DrainingReadiness, Message, Receive, Scope, Send
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -16,8 +16,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 def answer(path: str, *, method: str = "GET", draining: bool = True, **environ: str) -> list[Any]:
     """Return the messages that are sent for a request."""
-    front = Front(application, environ)
-    front.draining = draining
+    readiness = DrainingReadiness(application, environ)
+    readiness.draining = draining
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -27,7 +27,7 @@ def answer(path: str, *, method: str = "GET", draining: bool = True, **environ: 
         return {}
 
     async def call() -> None:
-        await front({"type": "http", "path": path, "method": method}, receive, send)
+        await readiness({"type": "http", "path": path, "method": method}, receive, send)
 
     asyncio.run(call())
     return sent

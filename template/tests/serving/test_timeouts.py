@@ -1,27 +1,27 @@
-"""The budget for time, and the variables it is read from."""
+"""The times of a stop, and the variables they are read from."""
 
 import pytest
 
-from serving import budget, listener, logs
-from serving.budget import Phases
+from serving import listener, logs, timeouts
 from serving.environment import BadVariable, whole
+from serving.timeouts import Phases
 
 
 def test_phases_fill_the_graceful_timeout() -> None:
     """From TERM to the kill: accept, lame duck, a whole request budget, and the shutdown."""
-    graceful = budget.graceful_seconds({}, request_seconds=30)
+    graceful = timeouts.graceful_seconds({}, request_seconds=30)
     phases = Phases.within(graceful, {})
     assert (phases.accept, phases.lame_duck, graceful) == (5, 3, 41)
     assert phases.requests >= 30
-    used = phases.accept + phases.lame_duck + phases.requests + budget.SHUTDOWN_SECONDS
+    used = phases.accept + phases.lame_duck + phases.requests + timeouts.SHUTDOWN_SECONDS
     assert used <= graceful
 
 
 def test_an_inherited_socket_needs_no_accept_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the socket outlives the process, others accept."""
     monkeypatch.setattr(listener, "inherited", lambda: True)
-    assert budget.graceful_seconds({}, request_seconds=30) == 36
-    assert budget.first_phases({"ACCEPT_SECONDS": "2"})[0] == 2
+    assert timeouts.graceful_seconds({}, request_seconds=30) == 36
+    assert timeouts.first_phases({"ACCEPT_SECONDS": "2"})[0] == 2
 
 
 @pytest.mark.parametrize("graceful", [1, 4, 9])
@@ -37,7 +37,7 @@ def test_a_short_graceful_timeout_shortens_the_phases(graceful: int) -> None:
 def test_bad_times_are_refused_by_name(name: str, value: str) -> None:
     """The message names the variable and what it holds."""
     with pytest.raises(BadVariable, match=f"{name}='{value}'"):
-        budget.graceful_seconds({name: value}, request_seconds=30)
+        timeouts.graceful_seconds({name: value}, request_seconds=30)
 
 
 def test_other_bad_values_are_refused_by_name() -> None:

@@ -1,11 +1,11 @@
-"""Why a worker died: the traceback it could not log itself, kept where the master finds it."""
+"""The report of a crash: the traceback that a dying worker could not log itself, for the master."""
 
 import faulthandler
 import tempfile
 from typing import IO
 
 
-class Autopsy:
+class CrashReport:
     """
     A file that the interpreter writes tracebacks of a dying worker to.
 
@@ -18,11 +18,11 @@ class Autopsy:
         """Called in the master, so that both processes have the file open. It has no name."""
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
 
-    def arm(self) -> None:
+    def install(self) -> None:
         """In the worker: have SIGABRT, SIGSEGV and the like write a traceback of every thread."""
         faulthandler.enable(self._file)
 
-    def expire(self, seconds: float) -> None:
+    def exit_after(self, seconds: float) -> None:
         """
         In the worker: write the tracebacks and exit, unless the process has ended by then.
 
