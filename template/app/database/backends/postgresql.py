@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
-from app.database.backend import Backend, Condition
+from app.database.backends.base import Backend, Condition
 
 # Parameters of libpq URLs that asyncpg does not know and would pass to the server as settings,
 # which refuses them. They tune the client and can be left out; hosting companies put some of them

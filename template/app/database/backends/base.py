@@ -1,4 +1,4 @@
-"""What one kind of database must tell the rest of the service."""
+"""The interface of a backend: what one kind of database has to tell the rest of the service."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Literal

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 
-from app.database.backend import Backend, Condition
+from app.database.backends.base import Backend, Condition
 
 # Set by sessions that only read: see `begin`.
 READ_ONLY = "sqlite_read_only"
