@@ -131,7 +131,9 @@ def rename(project: UserProject) -> None:
     """
     docs/updating.md, "Names that changed": typed as printed, it puts the new names into the owner's code.
     """
-    section = (questions.ROOT / "docs" / "updating.md").read_text().split("## Names that changed\n")[1].split("\n## ")[0]
+    section = (
+        (questions.ROOT / "docs" / "updating.md").read_text().split("## Names that changed\n")[1].split("\n## ")[0]
+    )
     (command,) = re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
     project.run("sh", "-euc", command)
 

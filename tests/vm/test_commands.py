@@ -12,7 +12,7 @@ from tests.vm import broken
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
-from tests.vm.traces import traces
+from tests.vm.leftovers import leftovers
 
 
 @on("trixie")
@@ -20,7 +20,7 @@ def test_a_name_that_no_build_gives_is_refused(host: Host) -> None:
     """
     A name becomes a path, so it is looked at first; nothing is read.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     for name in (
         "",
         "../../etc",
@@ -43,7 +43,7 @@ def test_a_name_that_no_build_gives_is_refused(host: Host) -> None:
         ("restart", "--older"),
     ):
         assert host.release(*words, check=False).returncode == 2, words
-    assert traces(host) == before
+    assert leftovers(host) == before
     assert host.run == run
 
 
@@ -85,9 +85,7 @@ def test_status_says_by_its_exit_code_what_runs(host: Host) -> None:
     try:
         host.machine.run("systemctl", "stop", f"{host.slug}.target")
         # The target is stopped before its run has drained: until then it answers, with 503.
-        wait_until(
-            lambda: host.state(host.run) in ("inactive", "failed"), seconds=60, what="the run has ended"
-        )
+        wait_until(lambda: host.state(host.run) in ("inactive", "failed"), seconds=60, what="the run has ended")
         done = host.release("status", check=False)
         assert done.returncode == 1
         assert "/ready: no answer" in done.stdout, done.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.project import Project
 
 ROUTER = '''
-"""Routes that provoke."""
+"""Routes that misbehave."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-router = APIRouter(prefix="/provoke", lifespan=lifespan)
+router = APIRouter(prefix="/faulty", lifespan=lifespan)
 
 
 @router.get("/slow")
@@ -72,23 +72,23 @@ async def boom() -> None:
     raise LookupError("the secret cause")
 
 
-def provocations() -> Feature:
+def faulty_routes() -> Feature:
     """Offer them."""
-    return Feature(name="provocations", router=router)
+    return Feature(name="faulty_routes", router=router)
 '''
 
 
-def provoking(project: Project, destination: Path) -> Project:
+def with_faulty_routes(project: Project, destination: Path) -> Project:
     """
-    A copy of a project with the routes above under /provoke, added the way a developer adds a feature.
+    A copy of a project with the routes above under /faulty, added the way a developer adds a feature.
     """
     copy = project.copy(destination)
-    (copy / "app" / "provocations.py").write_text(ROUTER.lstrip())
+    (copy / "app" / "faulty_routes.py").write_text(ROUTER.lstrip())
     root = copy / "app" / "main.py"
     lines = root.read_text().splitlines(keepends=True)
     imports = lines.index("from app.core.service import Service\n")
-    lines.insert(imports + 1, "from app.provocations import provocations\n")
+    lines.insert(imports + 1, "from app.faulty_routes import faulty_routes\n")
     features = lines.index("    return [\n")
-    lines.insert(features + 1, "        provocations(),\n")
+    lines.insert(features + 1, "        faulty_routes(),\n")
     root.write_text("".join(lines))
     return copy

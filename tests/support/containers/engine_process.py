@@ -1,7 +1,7 @@
 """
 The process that keeps an engine: starts it, waits until nobody uses it any more, ends it, and clears up.
 
-    python -m tests.support.containers.keeper NAME PLACE DATA
+    python -m tests.support.containers.engine_process NAME PLACE DATA
 
 When this process is killed the engine ends as well, with its containers; the next start clears up what that has left.
 """

@@ -1,10 +1,10 @@
 """
-A house: a mount, network and process namespace of its own, in which a real proxy runs at its real paths and ports.
+A sandbox: a mount, network and process namespace of its own, in which a real proxy runs at its real paths and ports.
 
-    with House() as house:
-        house.write("/etc/nginx/sites-enabled/x.conf", text)
-        house.start("nginx", "-g", "daemon off;")
-        with house.inside():
+    with Sandbox() as sandbox:
+        sandbox.write("/etc/nginx/sites-enabled/x.conf", text)
+        sandbox.start("nginx", "-g", "daemon off;")
+        with sandbox.inside():
             socket.create_connection(("127.0.0.1", 443))
 
 Its files are an overlay over a root file system, in memory: what is written there is gone at the end. Its network is
@@ -38,13 +38,13 @@ _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_AND_RUNNING = 0x41
 
-# The first process of the house: it ends when its standard input does, and everything in there with it.
+# The first process of the sandbox: it ends when its standard input does, and everything in there with it.
 _FURNISH = """
 set -e
 base=$1 root=$2; shift 2
-mount -t tmpfs -o mode=0755 house "$base"
+mount -t tmpfs -o mode=0755 sandbox "$base"
 mkdir "$base/upper" "$base/work" "$base/root"
-mount -t overlay -o "lowerdir=$root,upperdir=$base/upper,workdir=$base/work" house "$base/root"
+mount -t overlay -o "lowerdir=$root,upperdir=$base/upper,workdir=$base/work" sandbox "$base/root"
 cd "$base/root"
 mount -t proc proc proc
 mount --rbind /dev dev
@@ -55,7 +55,7 @@ exec chroot . /bin/sh -c 'echo furnished; exec cat'
 """
 
 
-class House:
+class Sandbox:
     """
     Use as a context manager. `root` is the file system it stands on, `shared` are folders of this machine that it sees.
     """
@@ -66,17 +66,17 @@ class House:
             pytest.skip(f"{', '.join(absent)} missing: a proxy cannot be given ports and files of its own")
         self._root = root
         self._shared = [questions.ROOT, *shared]
-        self._base = Path(tempfile.mkdtemp(prefix="house-"))
+        self._base = Path(tempfile.mkdtemp(prefix="sandbox-"))
         self._closing = contextlib.ExitStack()
         self._logs: dict[int, tuple[str, Path]] = {}
 
     def __enter__(self) -> Self:
         __tracebackhide__ = True
-        self._logs_folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="house-logs-")))
+        self._logs_folder = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-logs-")))
         # What happens to be mounted at a temporary folder of the host has to be there too.
         shared = dict.fromkeys(str(path.resolve()) for path in [*self._shared, self._logs_folder])
         self._holder = subprocess.Popen(
-            [*_UNSHARE, "sh", "-c", _FURNISH, "house", str(self._base), str(self._root), *shared],
+            [*_UNSHARE, "sh", "-c", _FURNISH, "sandbox", str(self._base), str(self._root), *shared],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,7 +116,7 @@ class House:
 
     def path(self, inside: str) -> Path:
         """
-        A path of the house as this process reaches it. (Where no absolute symbolic link is on the way.)
+        A path of the sandbox as this process reaches it. (Where no absolute symbolic link is on the way.)
         """
         return Path(f"/proc/{self.pid}/root{inside}")
 
@@ -168,7 +168,7 @@ class House:
             timeout=timeout,
         )
         if check and done.returncode:
-            title = f"`{shlex.join(map(str, words))}` ended with {done.returncode}, in a house on {self._root}"
+            title = f"`{shlex.join(map(str, words))}` ended with {done.returncode}, in a sandbox on {self._root}"
             pytest.fail(failure.frame(done.stdout, title=title), pytrace=False)
         return done
 
@@ -206,7 +206,7 @@ class House:
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """
-        This thread, and whatever thread or process it starts meanwhile, makes its sockets in the house's network.
+        This thread, and whatever thread or process it starts meanwhile, makes its sockets in the sandbox's network.
         """
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:

@@ -25,7 +25,7 @@ def files(host: Host) -> set[str]:
     return {line for line in out.splitlines() if line.startswith("/") and not NOISE.search(line)}
 
 
-def traces(host: Host) -> set[tuple[str, ...]]:
+def leftovers(host: Host) -> set[tuple[str, ...]]:
     """
     The files, units and accounts of a service.
     """
