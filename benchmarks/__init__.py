@@ -1,1 +1,1 @@
-"""What the frame costs, as ratios against a bare FastAPI application measured in the same run."""
+"""The cost of the layers around FastAPI, as ratios against a bare FastAPI application measured in the same run."""

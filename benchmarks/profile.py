@@ -39,7 +39,7 @@ def plain(**options):
     return bare
 
 def layers():
-    layer = app.frame
+    layer = app.outermost
     while layer is not None:
         yield getattr(type(layer), "__name__", "?"), layer
         layer = getattr(layer, "app", None)

@@ -8,8 +8,8 @@ from typing import Any
 
 from uvicorn_worker import UvicornWorker  # type: ignore[import-not-found]
 
-from serving import board, notify  # type: ignore[import-not-found]
-from serving.front import Announced  # type: ignore[import-not-found]
+from serving import shared_state, systemd  # type: ignore[import-not-found]
+from serving.readiness import StartupListener  # type: ignore[import-not-found]
 
 
 class StockWorker(UvicornWorker):  # type: ignore[misc]
@@ -18,10 +18,10 @@ class StockWorker(UvicornWorker):  # type: ignore[misc]
     """
 
     def run(self) -> None:
-        self.wsgi: Any = Announced(self.wsgi, self._started)
+        self.wsgi: Any = StartupListener(self.wsgi, self._started)
         super().run()
 
     def _started(self) -> None:
-        board.enter(self.age)
-        if board.serving() >= self.cfg.workers:
-            notify.send("READY=1")
+        shared_state.enter(self.age)
+        if shared_state.serving() >= self.cfg.workers:
+            systemd.notify("READY=1")

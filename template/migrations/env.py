@@ -13,12 +13,10 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.config import ConfigurationError
-from app.database.base import Base
-from app.database.engine import open_migration_engine
 from app.database.migration_logs import quieten
-from app.database.models import import_models
+from app.database.models import Base, RowId, UtcDateTime, import_models
+from app.database.session import open_migration_engine
 from app.database.settings import DatabaseSettings, load_database_settings
-from app.database.types import RowId, UtcDateTime
 
 logger = logging.getLogger("migrations")
 

@@ -7,7 +7,7 @@ closed = $(if $(proxies),$(shell find $(mounted) ! -perm -o=r -print))
 
 up: ## Start it with what it needs, in containers: compose.yaml
 	@test -z "$(closed)" || { echo "Its container cannot read $(firstword $(closed)). To mend it: chmod -R go+rX $(mounted)" >&2; exit 1; }
-	@$(or $(wildcard deploy/compose/prepare),true)
+	@$(or $(wildcard deploy/compose/make-secrets),true)
 	@docker image inspect $$(docker compose config --images app | grep ':current$$' | head -n 1) >/dev/null 2>&1 || scripts/image
 	@docker compose up --detach --wait
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 
-from serving import board, capacity, listener, notify
-from serving.watchdog import Watchdog
+from serving import capacity, listener, shared_state, systemd
+from serving.systemd import Watchdog
 from serving.worker import DrainWorker
 
 # More than the time between two rounds of a stop, also on a machine that is busy.
@@ -27,7 +27,7 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Attach to the two moments in the master's life that gunicorn has no hooks for."""
-    notify.send(f"STATUS=Starting {server.num_workers} workers")
+    systemd.notify(f"STATUS=Starting {server.num_workers} workers")
     server.stop = _telling_stop(server)
 
     watchdog = Watchdog.wanted(os.environ, server.cfg.timeout)
@@ -36,7 +36,7 @@ def when_ready(server: Any) -> None:
     # gunicorn calls this in every round of its loop, at least once a second.
     look_at_heartbeats = getattr(server, "murder_workers", None)
     if look_at_heartbeats is None:
-        notify.send("WATCHDOG_USEC=0")
+        systemd.notify("WATCHDOG_USEC=0")
         server.log.critical("Degraded: this gunicorn has no place to ping the watchdog from; off")
         return
 
@@ -53,16 +53,16 @@ def post_fork(server: Any, worker: Any) -> None:
     os.environ["WEB_CONCURRENCY"] = str(server.num_workers)
     for sibling in server.WORKERS.values():
         if isinstance(sibling, DrainWorker):
-            sibling.autopsy.close()
+            sibling.crash_report.close()
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Take a dead worker off the board, and log the traceback it left, if it left one."""
+    """Note that a dead worker does not serve, and log the traceback it left, if it left one."""
     if not isinstance(worker, DrainWorker):
         return
-    board.leave(worker.age)
-    traceback = worker.autopsy.read()
-    worker.autopsy.close()
+    shared_state.leave(worker.age)
+    traceback = worker.crash_report.read()
+    worker.crash_report.close()
     if traceback:
         log = server.log.error_log
         event = "Worker (pid %s) was ended while it did this"
@@ -78,12 +78,12 @@ def _telling_stop(server: Any) -> Callable[..., None]:
         reap_workers()
         # The unit's TimeoutStopSec knows the default of REQUEST_SECONDS only. A stop may take as
         # long as gunicorn says, and is too long when gunicorn says nothing any more.
-        notify.send(f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}")
+        systemd.notify(f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1_000_000}")
 
     def telling_stop(*args: Any, **kwargs: Any) -> None:
         # Before any worker hears of it.
-        board.stop()
-        notify.send("STOPPING=1", "STATUS=Draining")
+        shared_state.stop()
+        systemd.notify("STOPPING=1", "STATUS=Draining")
         # gunicorn calls this ten times a second while it waits for its workers.
         server.reap_workers = reap_and_extend
         while True:

@@ -14,9 +14,9 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.server import Server
 
-from serving import board
-from serving.budget import Phases
-from serving.front import Front
+from serving import shared_state
+from serving.readiness import DrainingReadiness
+from serving.timeouts import Phases
 
 # After SIGINT or SIGQUIT: how long running requests get, and then the application's shutdown. A
 # person is waiting at a terminal.
@@ -47,7 +47,7 @@ class DrainServer(Server):
         self,
         config: Config,
         *,
-        front: Front,
+        readiness: DrainingReadiness,
         phases: Phases,
         master: int,
         on_serving: Callable[[], None],
@@ -66,7 +66,7 @@ class DrainServer(Server):
         super().__init__(config)
         self.quick = False
         self.told_to_stop = False
-        self._front = front
+        self._readiness = readiness
         self._phases = phases
         self._master = master
         self._on_serving = on_serving
@@ -105,9 +105,9 @@ class DrainServer(Server):
             self.quick = True
             self._cut_at = now + QUICK_SECONDS
             self._allow(QUICK_SHUTDOWN_SECONDS)
-        if board.is_stopping():
+        if shared_state.is_stopping():
             # Otherwise the service goes on (HUP, TTOU), and /ready speaks for the service.
-            self._front.draining = True
+            self._readiness.draining = True
         if self.quick or self._phases.accept == 0 or not self.started:
             self.should_exit = True
         if not self.started and self._starting is not None:
@@ -117,9 +117,9 @@ class DrainServer(Server):
         """Run ten times a second while serving; true ends it."""
         if os.getppid() != self._master and not self.should_exit:
             self._log.error("The master (pid %d) is gone: this worker stops", self._master)
-            self._front.draining = True
+            self._readiness.draining = True
             self.should_exit = True
-        if board.is_stopping() and not self.told_to_stop:
+        if shared_state.is_stopping() and not self.told_to_stop:
             # Until a new worker has handlers of its own, gunicorn's take its signals, and do
             # nothing. It would serve on, and be killed with what it has accepted.
             self.handle_exit(signal.SIGTERM, None)

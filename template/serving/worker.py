@@ -11,12 +11,11 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
-from serving import board, compatibility, notify
-from serving.autopsy import Autopsy
-from serving.budget import Phases
-from serving.front import Announced, Front
-from serving.gate import Gate, Gated
+from serving import compatibility, shared_state, systemd
+from serving.crash_report import CrashReport
+from serving.readiness import DrainingReadiness, GateConditions, ReadinessGate, StartupListener
 from serving.server import DrainServer
+from serving.timeouts import Phases
 
 # gunicorn stops the whole service when a worker exits with one of these.
 _HALTING = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
@@ -34,14 +33,14 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         "server_header": False,
         # The application decides whom to believe, so that it does under every server.
         "proxy_headers": False,
-        # What uvicorn would find out, had it not our Front to look at.
+        # What uvicorn would find out, had it not our DrainingReadiness to look at.
         "interface": "asgi3",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Runs in the master, before the fork."""
         super().__init__(*args, **kwargs)
-        self.autopsy = Autopsy(self.cfg.worker_tmp_dir)
+        self.crash_report = CrashReport(self.cfg.worker_tmp_dir)
         self.has_served = False
         self.phases = Phases.within(self.cfg.graceful_timeout)
         # gunicorn's graceful_timeout means nothing to uvicorn, which would wait for ever and be
@@ -53,7 +52,7 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
     def init_signals(self) -> None:
         """Take the signals over from the master's handlers."""
         super().init_signals()
-        self.autopsy.arm()
+        self.crash_report.install()
 
     def init_process(self) -> None:
         """
@@ -77,11 +76,11 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
                 message = str(error)
             if message is None:
                 self.log.exception("The application cannot be loaded")
-            elif board.any_has_served() or board.may_explain():
+            elif shared_state.any_has_served() or shared_state.may_explain():
                 self.log.error("%s", message)
         else:
             return
-        if board.any_has_served():
+        if shared_state.any_has_served():
             self.log.error("This worker cannot start; others could, so another one is tried")
             time.sleep(1)
             sys.exit(1)
@@ -90,12 +89,12 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Serve until told to stop."""
         app = self.wsgi
-        gate = Gate.of(os.environ)
-        if gate.within and not board.any_has_served():
+        conditions = GateConditions.of(os.environ)
+        if conditions.within and not shared_state.any_has_served():
             # Only at a first start: a worker that is replaced later must not wait for anything.
-            app = Gated(app, gate)
-        front = Front(app, os.environ)
-        self.config.app = front
+            app = ReadinessGate(app, conditions)
+        readiness = DrainingReadiness(app, os.environ)
+        self.config.app = readiness
         self.config.load()
         problems = compatibility.problems(self.config.http_protocol_class)
         if problems:
@@ -104,22 +103,22 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
                 "; ".join(problems),
                 compatibility.LOST,
             )
-            front.app = Announced(front.app, self._serves)
+            readiness.app = StartupListener(readiness.app, self._serves)
             super().run()
             return
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
-            runner.run(self._drain_serve(front))
+            runner.run(self._drain_serve(readiness))
 
-    async def _drain_serve(self, front: Front) -> None:
+    async def _drain_serve(self, readiness: DrainingReadiness) -> None:
         # uvicorn would recycle whenever the number is reached; see _may_recycle.
         self.config.limit_max_requests = None
         server = DrainServer(
             self.config,
-            front=front,
+            readiness=readiness,
             phases=self.phases,
             master=self.ppid,
             on_serving=self._serves,
-            on_leaving=self.autopsy.expire,
+            on_leaving=self.crash_report.exit_after,
             recycle_after=self.max_requests,
             may_recycle=self._may_recycle,
             log=self.log.error_log,
@@ -140,14 +139,14 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
     def _serves(self) -> None:
         """Note that this worker serves, and if it is the last of the first ones, tell systemd."""
         self.has_served = True
-        board.enter(self.age)
-        serving, wanted = board.serving(), self.cfg.workers
+        shared_state.enter(self.age)
+        serving, wanted = shared_state.serving(), self.cfg.workers
         status = f"STATUS={serving} of {wanted} workers serve"
         if serving >= wanted:
             # Repeated whenever a replacement completes the number; systemd takes the first.
-            notify.send("READY=1", status)
+            systemd.notify("READY=1", status)
         else:
-            notify.send(status)
+            systemd.notify(status)
 
     def _may_recycle(self) -> bool:
         """
@@ -156,4 +155,4 @@ class DrainWorker(UvicornWorker):  # type: ignore[misc]
         Under an even load they would all reach their number at about the same time, and clients
         would wait until the first replacement has started.
         """
-        return board.leave_in_turn(self.age, self.cfg.workers)
+        return shared_state.leave_in_turn(self.age, self.cfg.workers)

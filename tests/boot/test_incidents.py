@@ -15,7 +15,7 @@ from signal import SIGKILL, SIGTERM
 import httpx2
 import pytest
 
-from tests.boot.provocations import provoking
+from tests.boot.faulty_routes import with_faulty_routes
 from tests.boot.serving import BRIEFLY, Environment, default_and_maximal, each, find_line
 from tests.boot.test_contract_errors import is_problem
 from tests.support.processes import alive, wait_until
@@ -28,9 +28,9 @@ from tests.support.variants import Variant
 @pytest.fixture
 def project(projects: Projects, variant: Variant, workplace: Path) -> Project:
     """
-    A copy of the variant with routes that provoke.
+    A copy of the variant with routes that misbehave.
     """
-    return provoking(projects.render(variant).sync(), workplace)
+    return with_faulty_routes(projects.render(variant).sync(), workplace)
 
 
 def errors(service: Service) -> list[dict[str, object]]:
@@ -44,7 +44,7 @@ def test_a_request_in_flight_survives_a_stop(project: Project, in_production: En
     TERM in the middle of a request: it is answered in full, then the service ends with 0.
     """
     with project.serve(env=BRIEFLY | in_production(project)) as service, ThreadPoolExecutor() as threads:
-        slow = threads.submit(httpx2.get, f"{service.base_url}/provoke/slow?seconds=2", timeout=60)
+        slow = threads.submit(httpx2.get, f"{service.base_url}/faulty/slow?seconds=2", timeout=60)
         wait_until(lambda: "slow began" in service.stderr(), seconds=60, what="the request has reached its handler")
         service.signal(SIGTERM)
         assert slow.result().status_code == 200
@@ -59,7 +59,7 @@ def test_lifespans_are_shut_down_with_a_stream_open(project: Project, in_product
     """
     environment = BRIEFLY | in_production(project) | {"REQUEST_SECONDS": "2"}
     with project.serve(env=environment) as service:
-        with httpx2.stream("GET", f"{service.base_url}/provoke/stream") as answer:
+        with httpx2.stream("GET", f"{service.base_url}/faulty/stream") as answer:
             parts = answer.iter_raw()  # kept: the stream is closed with its iterator
             assert next(parts)
             assert service.stop() > 2, "the request budget"
@@ -106,15 +106,15 @@ def test_a_blocked_event_loop_is_named_and_replaced(project: Project, in_product
     environment = BRIEFLY | in_production(project) | {"HEARTBEAT_SECONDS": "3"}
     with project.serve(env=environment) as service:
         before = set(service.worker_pids())
-        threading.Thread(target=_ignoring_errors, args=(f"{service.base_url}/provoke/block?seconds=60",)).start()
+        threading.Thread(target=_ignoring_errors, args=(f"{service.base_url}/faulty/block?seconds=60",)).start()
         wait_until(
             lambda: len(service.worker_pids()) == 2 and set(service.worker_pids()) != before,
             seconds=60,
             what="a new worker",
         )
         assert len(before & set(service.worker_pids())) == 1, "the other worker was left alone"
-        wait_until(lambda: "provocations.py" in service.stderr(), seconds=60, what="the traceback")
-        line = (project / "app/provocations.py").read_text().splitlines().index("    time.sleep(seconds)") + 1
+        wait_until(lambda: "faulty_routes.py" in service.stderr(), seconds=60, what="the traceback")
+        line = (project / "app/faulty_routes.py").read_text().splitlines().index("    time.sleep(seconds)") + 1
         tracebacks = [str(record["exception"]) for record in errors(service) if "exception" in record]
         assert any(f"line {line} in block" in text for text in tracebacks), tracebacks
 
@@ -132,7 +132,7 @@ def test_a_bug_is_a_500_that_tells_the_log_everything_and_the_client_nothing(
     The traceback stands in the log under the request id that the client was given.
     """
     with project.serve(env=BRIEFLY | in_production(project)) as service:
-        answer = service.get("/provoke/boom")
+        answer = service.get("/faulty/boom")
         body = is_problem(answer, 500, "internal-error")
         assert "secret cause" not in answer.text
         tracebacks = find_line(
@@ -140,7 +140,7 @@ def test_a_bug_is_a_500_that_tells_the_log_everything_and_the_client_nothing(
         )
         assert 'raise LookupError("the secret cause")' in str(tracebacks["exception"])
         line = find_line(service.access_lines, str(body["request_id"]))
-        assert (line["status"], line["route"]) == (500, "/provoke/boom")
+        assert (line["status"], line["route"]) == (500, "/faulty/boom")
         assert service.get("/ready").status_code == 200
 
 
@@ -152,7 +152,7 @@ def test_a_late_answer_is_a_504(project: Project, in_production: Environment) ->
     environment = BRIEFLY | in_production(project) | {"REQUEST_SECONDS": "1"}
     with project.serve(env=environment) as service:
         begun = time.monotonic()
-        answer = service.get("/provoke/slow?seconds=60", timeout=50)
+        answer = service.get("/faulty/slow?seconds=60", timeout=50)
         assert time.monotonic() - begun > 0.9
         body = is_problem(answer, 504, "deadline-exceeded")
         assert find_line(service.access_lines, str(body["request_id"]))["status"] == 504
@@ -164,7 +164,7 @@ def test_a_client_that_left_is_logged_as_499(project: Project, in_production: En
     The access log tells an answer nobody waited for from one that was sent.
     """
     with project.serve(env=BRIEFLY | in_production(project)) as service:
-        url = f"{service.base_url}/provoke/stream"
+        url = f"{service.base_url}/faulty/stream"
         with httpx2.stream("GET", url, headers={"X-Request-ID": "client-that-left"}) as answer:
             assert next(answer.iter_raw())
         assert find_line(service.access_lines, "client-that-left")["status"] == 499

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support import failure, processes
-from tests.support.house import House
 from tests.support.project import Project
+from tests.support.sandbox import Sandbox
 
 ROUTER = '''
 """Routes that tell what arrived."""
@@ -118,18 +118,20 @@ def telling(project: Project, destination: Path) -> Project:
 
 
 @contextlib.contextmanager
-def serving(project: Project, house: House, address: str | int, env: dict[str, str] | None = None) -> Iterator[None]:
+def serving(
+    project: Project, sandbox: Sandbox, address: str | int, env: dict[str, str] | None = None
+) -> Iterator[None]:
     """
-    Run the service on a socket in a house, as systemd would: it inherits the socket, and keeps it when it ends.
+    Run the service on a socket in a sandbox, as systemd would: it inherits the socket, and keeps it when it ends.
     """
     __tracebackhide__ = True
     with contextlib.ExitStack() as closing:
-        listener = closing.enter_context(house.listen(address))
+        listener = closing.enter_context(sandbox.listen(address))
         log = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="service-"))) / "log"
         environ = project.environ(
             {"APP_ENV": "production", "WEB_CONCURRENCY": "1", "LAME_DUCK_SECONDS": "1", **(env or {})}
         )
-        with log.open("wb") as output, house.inside():
+        with log.open("wb") as output, sandbox.inside():
             process = subprocess.Popen(
                 [sys.executable, "-c", _PASS, str(listener.fileno()), str(project.bin / "gunicorn"), "app.main:app"],
                 cwd=project.path,
@@ -146,7 +148,7 @@ def serving(project: Project, house: House, address: str | int, env: dict[str, s
         def ready() -> bool:
             if process.poll() is not None:
                 raise AssertionError(failure.frame(log.read_text(), title=f"the service ended: {process.returncode}"))
-            return b" 200 " in _ask(house, address)
+            return b" 200 " in _ask(sandbox, address)
 
         processes.wait_until(ready, seconds=60, what="the service is ready")
         try:
@@ -156,9 +158,9 @@ def serving(project: Project, house: House, address: str | int, env: dict[str, s
             raise
 
 
-def _ask(house: House, address: str | int) -> bytes:
-    with house.inside(), socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX) as peer:
+def _ask(sandbox: Sandbox, address: str | int) -> bytes:
+    with sandbox.inside(), socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX) as peer:
         peer.settimeout(5)
-        peer.connect(("127.0.0.1", address) if isinstance(address, int) else os.fspath(house.path(address)))
+        peer.connect(("127.0.0.1", address) if isinstance(address, int) else os.fspath(sandbox.path(address)))
         peer.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return peer.recv(100)

@@ -1,5 +1,5 @@
 """
-Fixtures of the edge tier: each proxy stands in a house of its own, before a service or before a stub.
+Fixtures of the edge tier: each proxy stands in a sandbox of its own, before a service or before a stub.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 from tests.edge.application import serving, telling
 from tests.support.edges import Edge
 from tests.support.edges.client import Client
-from tests.support.house import House
 from tests.support.project import Project
 from tests.support.projects import Projects
+from tests.support.sandbox import Sandbox
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Standing:
     """
 
     edge: Edge
-    house: House
+    sandbox: Sandbox
     project: Project
 
     @property
@@ -41,20 +41,20 @@ class Standing:
         return Client(**options)  # type: ignore[arg-type]
 
     def maintenance(self, state: str) -> None:
-        self.edge.maintenance(self.house, self.project, state)
+        self.edge.maintenance(self.sandbox, self.project, state)
 
 
 @contextlib.contextmanager
-def standing_in_house(edge: Edge, project: Project) -> Iterator[Standing]:
+def standing_in_sandbox(edge: Edge, project: Project) -> Iterator[Standing]:
     """
-    Install a proxy in a new house; nothing is started yet.
+    Install a proxy in a new sandbox; nothing is started yet.
     """
-    with House(edge.root(), [project.path]) as house:
-        edge.install(house, project)
+    with Sandbox(edge.root(), [project.path]) as sandbox:
+        edge.install(sandbox, project)
         try:
-            yield Standing(edge, house, project)
+            yield Standing(edge, sandbox, project)
         except BaseException as error:
-            error.add_note(house.logs())
+            error.add_note(sandbox.logs())
             raise
 
 
@@ -69,11 +69,11 @@ def standing(
     project = telling(projects.render(edge.variant).sync(), tmp_path_factory.mktemp(edge.name) / "project")
     # What the unit says; nginx has found the client by itself, the others pass on what they were told.
     trusted = {"TRUSTED_PROXIES": edge.variant.facts["app_trusted"]}
-    # A house has the machine's memory. What an earlier run has counted there is not of this one's clients.
+    # A sandbox has the machine's memory. What an earlier run has counted there is not of this one's clients.
     counted = Path(f"/dev/shm/{edge.slug}-rate-limit-{os.geteuid()}")
     counted.unlink(missing_ok=True)
-    with standing_in_house(edge, project) as standing, serving(project, standing.house, edge.address, trusted):
-        edge.start(standing.house)
+    with standing_in_sandbox(edge, project) as standing, serving(project, standing.sandbox, edge.address, trusted):
+        edge.start(standing.sandbox)
         yield standing
     counted.unlink(missing_ok=True)
 
@@ -84,8 +84,8 @@ def bare(request: pytest.FixtureRequest, projects: Projects) -> Iterator[Standin
     A proxy with nobody behind it: the test says who is there.
     """
     edge: Edge = request.param
-    with standing_in_house(edge, projects.render(edge.variant)) as standing:
-        edge.start(standing.house)
+    with standing_in_sandbox(edge, projects.render(edge.variant)) as standing:
+        edge.start(standing.sandbox)
         yield standing
 
 
@@ -95,8 +95,8 @@ def own(request: pytest.FixtureRequest, projects: Projects) -> Iterator[Standing
     A proxy of the test's own, with nobody behind it: its files may be changed.
     """
     edge: Edge = request.param
-    with standing_in_house(edge, projects.render(edge.variant)) as standing:
-        edge.start(standing.house)
+    with standing_in_sandbox(edge, projects.render(edge.variant)) as standing:
+        edge.start(standing.sandbox)
         yield standing
 
 
@@ -108,5 +108,5 @@ def inside(request: pytest.FixtureRequest) -> Iterator[None]:
     names = [name for name in ("standing", "bare", "own") if name in request.fixturenames]
     with contextlib.ExitStack() as stack:
         for name in names:
-            stack.enter_context(request.getfixturevalue(name).house.inside())
+            stack.enter_context(request.getfixturevalue(name).sandbox.inside())
         yield

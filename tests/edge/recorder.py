@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Self
 
-from tests.support.house import House
+from tests.support.sandbox import Sandbox
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nX-Request-ID: recorded\r\n\r\n%s"
 
@@ -35,11 +35,11 @@ class Recorder:
 
     @classmethod
     @contextlib.contextmanager
-    def on(cls, house: House, address: str | int, name: str = "recorded") -> Iterator[Self]:
+    def on(cls, sandbox: Sandbox, address: str | int, name: str = "recorded") -> Iterator[Self]:
         """
-        Listen on an address of the house until the end of the block.
+        Listen on an address of the sandbox until the end of the block.
         """
-        with house.listen(address) as listener:
+        with sandbox.listen(address) as listener:
             recorder = cls(listener, name)
             recorder._thread.start()
             try:

@@ -18,7 +18,7 @@ def line_with(standing: Standing, word: str) -> dict[str, Any]:
     """
 
     def found() -> list[str]:
-        return [line for line in standing.edge.access_log(standing.house).splitlines() if word in line]
+        return [line for line in standing.edge.access_log(standing.sandbox).splitlines() if word in line]
 
     wait_until(lambda: bool(found()), seconds=60, what=f"a line with {word}")
     (line,) = found()
@@ -70,7 +70,7 @@ def test_nobody_forges_a_line(standing: Standing) -> None:
     client.get("/%0a%22forged?\\", headers={"User-Agent": name, "Referer": name, "X-Request-ID": "tried-to-forge"})
     line = line_with(standing, "tried-to-forge")
     assert line.get("status") != "999"
-    assert all(isinstance(json.loads(line), dict) for line in standing.edge.access_log(standing.house).splitlines())
+    assert all(isinstance(json.loads(line), dict) for line in standing.edge.access_log(standing.sandbox).splitlines())
 
 
 @edges()

@@ -27,8 +27,8 @@ def three(own: Standing, example: str) -> Iterator[list[Recorder]]:
     Three services, and the proxy before them by one of its examples.
     """
     with contextlib.ExitStack() as stack:
-        recorders = [stack.enter_context(Recorder.on(own.house, port, str(port))) for port in PORTS]
-        own.edge.balance(own.house, own.project, example, PORTS)
+        recorders = [stack.enter_context(Recorder.on(own.sandbox, port, str(port))) for port in PORTS]
+        own.edge.balance(own.sandbox, own.project, example, PORTS)
         wait_until(lambda: own.client().get("/first").status == 200, seconds=60, what="an upstream is reached")
         yield recorders
 
@@ -129,7 +129,7 @@ def test_one_that_is_off_costs_nobody_anything(own: Standing, example: str) -> N
 
 
 def is_left_out(own: Standing) -> bool:
-    return "Health check failed" in own.house.logs()
+    return "Health check failed" in own.sandbox.logs()
 
 
 @edges(fixture="own")

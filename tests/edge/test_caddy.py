@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.edge.conftest import Standing, standing_in_house
+from tests.edge.conftest import Standing, standing_in_sandbox
 from tests.edge.recorder import Recorder
 from tests.edge.test_errors import is_problem
 from tests.edge.test_limits import burst
@@ -24,9 +24,9 @@ from tests.support.edges import Edge, edges, every
 from tests.support.edges.caddy import AUTHORITY_ROOT, OTHER_DOMAIN
 from tests.support.edges.client import Answer, Client
 from tests.support.edges.edge import DOMAIN
-from tests.support.house import House
 from tests.support.processes import wait_until
 from tests.support.projects import Projects
+from tests.support.sandbox import Sandbox
 
 each_caddy = pytest.mark.parametrize(
     "edge",
@@ -47,7 +47,7 @@ def test_files_are_formatted(standing: Standing) -> None:
     files = [folder / "Caddyfile", *folder.rglob("*.caddy")]
     assert len(files) == 7
     for path in files:
-        formatted = standing.house.run("caddy", "fmt", path, check=False, env={"HOME": "/root"}).stdout
+        formatted = standing.sandbox.run("caddy", "fmt", path, check=False, env={"HOME": "/root"}).stdout
         assert formatted == path.read_text(), path
 
 
@@ -56,7 +56,7 @@ def test_the_certificate_is_an_authoritys(standing: Standing) -> None:
     """
     Asked for by ACME, for our name, and renewed without anybody: nothing but the address of the authority was changed here.
     """
-    strict = ssl.create_default_context(cafile=str(standing.house.path(AUTHORITY_ROOT)))
+    strict = ssl.create_default_context(cafile=str(standing.sandbox.path(AUTHORITY_ROOT)))
     client = standing.client()
     with (
         socket.create_connection(("127.0.0.1", 443), 5) as plain,
@@ -70,10 +70,10 @@ def test_the_certificate_comes_in_maintenance_and_without_a_service(edge: Edge, 
     """
     The challenge of the authority is answered before anything else.
     """
-    with standing_in_house(edge, projects.render(edge.variant)) as standing:
+    with standing_in_sandbox(edge, projects.render(edge.variant)) as standing:
         standing.maintenance("on")
-        edge.start(standing.house)
-        with standing.house.inside():
+        edge.start(standing.sandbox)
+        with standing.sandbox.inside():
             is_problem(standing.client().get("/"), 503, "unavailable", "/")
 
 
@@ -82,14 +82,14 @@ def test_additions_are_part_of_the_site_and_survive(own: Standing) -> None:
     """
     What the user wrote is there, and is there after the next set-up, beside what set-up writes anew.
     """
-    own.house.write(f"/etc/{own.slug}/caddy.d/local.caddy", "respond /mine 204\n")
+    own.sandbox.write(f"/etc/{own.slug}/caddy.d/local.caddy", "respond /mine 204\n")
     site = f"/etc/caddy/conf.d/{own.slug}.caddy"
-    own.house.write(site, own.house.read(site) + "# an edit in the wrong place\n")
-    own.edge.install(own.house, own.project)
-    own.edge.reload(own.house)
+    own.sandbox.write(site, own.sandbox.read(site) + "# an edit in the wrong place\n")
+    own.edge.install(own.sandbox, own.project)
+    own.edge.reload(own.sandbox)
     assert own.client().get("/mine").status == 204
     assert own.client().get("/mine").header("x-frame-options") == "DENY"
-    assert "wrong place" not in own.house.read(site)
+    assert "wrong place" not in own.sandbox.read(site)
 
 
 @each_caddy
@@ -100,21 +100,21 @@ def test_two_services_share_one_caddy(edge: Edge, projects: Projects) -> None:
     first = projects.render(edge.variant)
     answers = {**edge.variant.answers, "project_name": "Other", "project_slug": "other", "domain": OTHER_DOMAIN}
     second = projects.render(variants.of(**answers))
-    with House(edge.root(), [first.path, second.path]) as house:
-        edge.install(house, first)
-        edge.install(house, second, domain=OTHER_DOMAIN)
-        edge.start(house)
+    with Sandbox(edge.root(), [first.path, second.path]) as sandbox:
+        edge.install(sandbox, first)
+        edge.install(sandbox, second, domain=OTHER_DOMAIN)
+        edge.start(sandbox)
         with (
-            house.inside(),
-            Recorder.on(house, edge.address, "first"),
-            Recorder.on(house, "/run/other.sock", "second"),
+            sandbox.inside(),
+            Recorder.on(sandbox, edge.address, "first"),
+            Recorder.on(sandbox, "/run/other.sock", "second"),
         ):
             other = Client(host=OTHER_DOMAIN)
             wait_until(lambda: _answers(other), seconds=60, what="the second certificate was issued")
             assert Client().get("/first").body == b"first"
             assert other.get("/second").body == b"second"
             assert Client(scheme="http", host="nobody.test").get("/").status == 421
-        lines = edge.access_log(house)
+        lines = edge.access_log(sandbox)
         assert "/first" in lines
         assert "/second" not in lines
 
@@ -131,19 +131,19 @@ def test_an_edited_caddyfile_is_left_alone(edge: Edge, projects: Projects) -> No
     Set-up says which lines it wants, and is content when they are there.
     """
     project = projects.render(edge.variant)
-    with House(edge.root(), [project.path]) as house:
-        edge.prepare(house)
+    with Sandbox(edge.root(), [project.path]) as sandbox:
+        edge.prepare(sandbox)
         mine = "{\n\tauto_https off\n}\n\nhttp://mine.test {\n\trespond mine\n}\n"
-        house.write("/etc/caddy/Caddyfile", mine)
-        done = edge.put(house, project, check=False)
+        sandbox.write("/etc/caddy/Caddyfile", mine)
+        done = edge.put(sandbox, project, check=False)
         assert done.returncode == 1
         assert "import /etc/caddy/conf.d/*.caddy" in done.stdout
-        assert not house.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
+        assert not sandbox.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
         mine += "import /etc/caddy/conf.d/*.caddy\n"
-        house.write("/etc/caddy/Caddyfile", mine)
-        edge.put(house, project)
-        assert house.read("/etc/caddy/Caddyfile") == mine
-        assert house.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
+        sandbox.write("/etc/caddy/Caddyfile", mine)
+        edge.put(sandbox, project)
+        assert sandbox.read("/etc/caddy/Caddyfile") == mine
+        assert sandbox.path(f"/etc/caddy/conf.d/{edge.slug}.caddy").exists()
 
 
 @each_caddy
@@ -154,9 +154,9 @@ def test_without_trusted_edges_nobody_is_trusted(edge: Edge, projects: Projects)
     answers = {name: value for name, value in edge.variant.answers.items() if name != "trusted_edges"}
     project = projects.render(variants.of(**answers))
     assert "trusted_proxies" not in project.read("deploy/caddy/site.caddy")
-    with standing_in_house(edge, project) as standing, standing.house.inside():
-        edge.start(standing.house)
-        with Recorder.on(standing.house, edge.address) as recorder:
+    with standing_in_sandbox(edge, project) as standing, standing.sandbox.inside():
+        edge.start(standing.sandbox)
+        with Recorder.on(standing.sandbox, edge.address) as recorder:
             Client(source="127.99.0.1").get("/", headers={"X-Forwarded-For": "6.6.6.6"})
             assert b"\r\nx-forwarded-for: 127.99.0.1\r\n" in recorder.requests[0].lower()
             assert b"6.6.6.6" not in recorder.requests[0]
@@ -218,8 +218,8 @@ def test_who_is_not_ready_gets_nothing(own: Standing) -> None:
     """
     Several machines, one of which says so itself.
     """
-    with unready(8101), Recorder.on(own.house, 8102, "8102"), Recorder.on(own.house, 8103, "8103"):
-        own.edge.balance(own.house, own.project, "round-robin", (8101, 8102, 8103))
+    with unready(8101), Recorder.on(own.sandbox, 8102, "8102"), Recorder.on(own.sandbox, 8103, "8103"):
+        own.edge.balance(own.sandbox, own.project, "round-robin", (8101, 8102, 8103))
 
         def settled() -> bool:
             return b"unready" not in {own.client().get("/").body for _ in range(6)}
@@ -234,7 +234,7 @@ def test_the_edge_waits_as_the_budget_says(standing: Standing) -> None:
     Read time-out, idle time and body limit are those of the ladder.
     """
     facts = standing.edge.variant.facts
-    site = standing.house.read(f"/etc/caddy/conf.d/{standing.slug}.caddy")
+    site = standing.sandbox.read(f"/etc/caddy/conf.d/{standing.slug}.caddy")
     assert re.findall(r"response_header_timeout (.*)", site) == [f"{facts['proxy_read_seconds']}s"]
     assert re.findall(r"keepalive (.*)", site) == [f"{facts['proxy_idle_seconds']}s"]
     assert re.findall(r"max_size (.*)", site) == [str(facts["body_limit_bytes"])]

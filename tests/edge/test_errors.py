@@ -114,7 +114,7 @@ def test_silence_is_a_problem(bare: Standing) -> None:
     """
     504 when a service says nothing for longer than its own deadline.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         recorder.silent = True
         is_problem(bare.client().get("/silence"), 504, "deadline-exceeded", "/silence")
         assert len(recorder.requests) == 1, "a slow request is not sent again: it may still be at work"

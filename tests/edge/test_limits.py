@@ -104,7 +104,7 @@ def test_large_headers_never_reach_the_service(bare: Standing) -> None:
     """
     One of 5 MB, and many that are large together.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         for headers in (
             [("X-Large", "x" * 5_000_000)],
             [(f"X-Filler-{number}", "x" * 4000) for number in range(20)],
@@ -168,7 +168,7 @@ def test_a_body_that_trickles_reaches_the_service_whole(bare: Standing) -> None:
     """
     Nothing is passed on before the last byte has come: slow clients cost the service nothing.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder, bare.client().kept() as connection:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder, bare.client().kept() as connection:
         connection.sendall(b"POST /slow HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\n")
         for _ in range(9):
             connection.sendall(b"x")
@@ -184,7 +184,7 @@ def test_a_client_that_leaves_in_its_body_was_never_there(bare: Standing) -> Non
     """
     Half a POST is no POST.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         with bare.client().kept() as connection:
             connection.sendall(b"POST /half HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\nxxxxx")
             with contextlib.suppress(OSError):

@@ -18,27 +18,27 @@ def test_certbot_gets_and_renews_the_certificate(own: Standing) -> None:
     By the line of the rendered chapter: proved over port 80, also in maintenance; linked into place, and nginx reads what a
     renewal brings.
     """
-    house = own.house
-    if house.run("sh", "-c", "command -v certbot", check=False).returncode:
+    sandbox = own.sandbox
+    if sandbox.run("sh", "-c", "command -v certbot", check=False).returncode:
         pytest.skip("certbot is missing: scripts/install-tools installs it")
-    authority(house)
+    authority(sandbox)
     environment = {"REQUESTS_CA_BUNDLE": ROOT}
 
-    assert not is_certified(house)
-    assert certificate(house, trusted=False)["bytes"]
-    keys = house.run("stat", "-c", "%a", f"/etc/{own.slug}/tls/privkey.pem").stdout
+    assert not is_certified(sandbox)
+    assert certificate(sandbox, trusted=False)["bytes"]
+    keys = sandbox.run("stat", "-c", "%a", f"/etc/{own.slug}/tls/privkey.pem").stdout
     assert keys == "600\n", "nobody else reads a key"
 
     own.maintenance("on")
     certbot = documented(own.project, "nginx", "(certbot certonly .+)")
     assert f" --domain {DOMAIN} " in certbot
-    house.run("sh", "-c", f"{certbot} --server {DIRECTORY}", env=environment)
-    first = new_certificate(house)
+    sandbox.run("sh", "-c", f"{certbot} --server {DIRECTORY}", env=environment)
+    first = new_certificate(sandbox)
     assert first["subjectAltName"] == (("DNS", DOMAIN),)
 
-    house.run("certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", env=environment)
-    new_certificate(house, other_than=first["bytes"])
+    sandbox.run("certbot", "renew", "--force-renewal", "--no-random-sleep-on-renew", env=environment)
+    new_certificate(sandbox, other_than=first["bytes"])
 
-    own.edge.install(house, own.project)
-    link = house.run("readlink", f"/etc/{own.slug}/tls/fullchain.pem").stdout
+    own.edge.install(sandbox, own.project)
+    link = sandbox.run("readlink", f"/etc/{own.slug}/tls/fullchain.pem").stdout
     assert link == f"/etc/letsencrypt/live/{DOMAIN}/fullchain.pem\n", "a set-up leaves the certificate alone"

@@ -51,7 +51,7 @@ def test_a_get_is_sent_once_more(bare: Standing) -> None:
     """
     Its connection broke after it was sent: the client sees an answer and no error.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         recorder.resets = 1
         assert bare.client().get("/retried").status == 200
         assert [head.split()[1] for head in recorder.heads] == [b"/retried", b"/retried"]
@@ -62,7 +62,7 @@ def test_a_get_is_not_sent_for_ever(bare: Standing) -> None:
     """
     Who breaks every connection is not asked again and again.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         recorder.resets = 100
         assert bare.client().get("/retried").status == 502
         assert 2 <= len(recorder.requests) <= 4
@@ -76,7 +76,7 @@ def test_a_post_is_never_sent_twice(bare: Standing, method: str, kept: bool) -> 
     Its connection broke after it was sent: nobody knows what became of it, so the client is told; also on a connection
     that had served before.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         if kept:
             assert bare.client().get("/before").status == 200
             recorder.requests.clear()
@@ -91,7 +91,7 @@ def test_a_post_that_was_not_sent_is_no_loss(bare: Standing) -> None:
     """
     An idle connection that the service has closed costs nobody anything.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         for number in range(5):
             assert bare.client().post(f"/{number}", body=b"{}").status == 200
         assert len(recorder.requests) == 5
@@ -103,7 +103,7 @@ def test_no_request_is_smuggled(bare: Standing, name: str) -> None:
     """
     What the service sees is what the proxy saw: never a second request inside the first, never two ways to count.
     """
-    with Recorder.on(bare.house, bare.edge.address) as recorder:
+    with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         statuses = []
         with bare.client().kept() as connection, contextlib.suppress(OSError, HTTPException):
             connection.settimeout(3)

@@ -16,9 +16,9 @@ def files(standing: Standing) -> Standing:
     A proxy with files to serve, and one beside them that is not.
     """
     folder = f"/opt/{standing.slug}/static"
-    standing.house.write(f"{folder}/site.3f2a9c1b.css", "body { color: black }\n" * 200)
-    standing.house.write(f"{folder}/deep/robots.txt", "nothing\n")
-    standing.house.write(f"/opt/{standing.slug}/secret.txt", "secret\n")
+    standing.sandbox.write(f"{folder}/site.3f2a9c1b.css", "body { color: black }\n" * 200)
+    standing.sandbox.write(f"{folder}/deep/robots.txt", "nothing\n")
+    standing.sandbox.write(f"/opt/{standing.slug}/secret.txt", "secret\n")
     return standing
 
 

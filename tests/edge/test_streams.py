@@ -69,7 +69,7 @@ def test_a_slow_reader_does_not_hold_the_service(bare: Standing) -> None:
     """
     An answer is taken from the service as fast as it gives it, whoever reads it at leisure.
     """
-    with Recorder.on(bare.house, bare.edge.address, "x" * 20_000_000) as recorder, bare.client().kept() as connection:
+    with Recorder.on(bare.sandbox, bare.edge.address, "x" * 20_000_000) as recorder, bare.client().kept() as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: api.test\r\n\r\n")
         wait_until(lambda: recorder.answered == 1, seconds=60, what="the service has got rid of its answer")
         assert len(read(connection).body) == 20_000_000

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.edge.conftest import Standing, standing_in_house
+from tests.edge.conftest import Standing, standing_in_sandbox
 from tests.edge.recorder import Recorder
 from tests.edge.test_errors import is_problem
 from tests.support.edges import edges
@@ -35,18 +35,18 @@ def test_the_certificate_comes_by_itself(projects: Projects) -> None:
     Proved over port 80, which otherwise leads to HTTPS, and in maintenance; a self-signed one stands in until then.
     """
     edge: Traefik = EDGES[0]
-    with standing_in_house(edge, projects.render(edge.variant)) as own, own.house.inside():
-        house = own.house
-        authority(house)
-        text = house.read(STATIC)
-        house.write(STATIC, text.replace("acme:\n", f"acme:\n      caServer: {DIRECTORY}\n"))
+    with standing_in_sandbox(edge, projects.render(edge.variant)) as own, own.sandbox.inside():
+        sandbox = own.sandbox
+        authority(sandbox)
+        text = sandbox.read(STATIC)
+        sandbox.write(STATIC, text.replace("acme:\n", f"acme:\n      caServer: {DIRECTORY}\n"))
         own.maintenance("on")
         trusting = {"LEGO_CA_CERTIFICATES": ROOT, "LEGO_CA_SERVER_NAME": NAME}
-        edge.start(house, trusting)
-        assert certificate(house, trusted=False)["bytes"]
-        wait_until(lambda: is_certified(house), seconds=60, what="the certificate is served")
-        assert certificate(house)["subjectAltName"] == (("DNS", DOMAIN),)
-        assert house.run("stat", "-c", "%a", "/var/lib/traefik/acme.json").stdout == "600\n"
+        edge.start(sandbox, trusting)
+        assert certificate(sandbox, trusted=False)["bytes"]
+        wait_until(lambda: is_certified(sandbox), seconds=60, what="the certificate is served")
+        assert certificate(sandbox)["subjectAltName"] == (("DNS", DOMAIN),)
+        assert sandbox.run("stat", "-c", "%a", "/var/lib/traefik/acme.json").stdout == "600\n"
 
 
 @traefik()
@@ -80,9 +80,9 @@ def test_without_its_helper_it_still_says_what_happened(own: Standing) -> None:
     By the status alone; and what the helper has no answer for the service is asked.
     """
     is_problem(own.client().get("/x"), 502, "bad-gateway", "/x")
-    own.house.run("pkill", "-f", "responder.py")
+    own.sandbox.run("pkill", "-f", "responder.py")
     assert own.client().get("/x").status == 502
-    with Recorder.on(own.house, own.edge.address) as recorder:
+    with Recorder.on(own.sandbox, own.edge.address) as recorder:
         assert own.client().get("/static/a.css").status == 200
         assert recorder.heads[0].startswith(b"GET /static/a.css ")
 
@@ -109,14 +109,14 @@ def test_what_the_local_file_names_anew_is_replaced(own: Standing) -> None:
     It is read first. Set-up leaves it alone, whatever else it writes.
     """
     text = "http:\n  middlewares:\n    my-service_headers:\n      headers:\n        referrerPolicy: same-origin\n"
-    own.house.write(LOCAL, text)
+    own.sandbox.write(LOCAL, text)
 
     def policy() -> str | None:
         return own.client().get("/").header("referrer-policy")
 
     wait_until(lambda: policy() == "same-origin", seconds=60, what="the local file is read")
-    own.edge.install(own.house, own.project)
-    assert own.house.read(LOCAL) == text
+    own.edge.install(own.sandbox, own.project)
+    assert own.sandbox.read(LOCAL) == text
 
 
 @traefik("own")
@@ -133,8 +133,8 @@ def test_a_broken_file_is_found_before_it_matters(own: Standing, text: str, said
     """
     Traefik has no command for it; `install` asks a second one, on other ports.
     """
-    own.house.write(LOCAL, text)
-    done = own.edge.put(own.house, own.project, check=False)
+    own.sandbox.write(LOCAL, text)
+    done = own.edge.put(own.sandbox, own.project, check=False)
     assert done.returncode == 1
     assert said in done.stdout
 
@@ -145,8 +145,8 @@ def test_a_host_that_has_a_traefik_is_told_what_it_lacks(own: Standing) -> None:
     Its file is left alone; each missing setting is named.
     """
     theirs = "entryPoints:\n  web:\n    address: ':80'\nproviders:\n  file:\n    directory: /srv/traefik\n"
-    own.house.write(STATIC, theirs)
-    done = own.edge.put(own.house, own.project, check=False)
+    own.sandbox.write(STATIC, theirs)
+    done = own.edge.put(own.sandbox, own.project, check=False)
     assert done.returncode == 1
     said = done.stdout
     assert "entryPoints.websecure.address" in said
@@ -154,11 +154,11 @@ def test_a_host_that_has_a_traefik_is_told_what_it_lacks(own: Standing) -> None:
     assert "providers.file.directory: /etc/traefik/dynamic" in said
     assert "127.99.0.0/16" in said
     assert "entryPoints.web.address" not in said
-    assert own.house.read(STATIC) == theirs
-    # A link to the real one, outside of the house.
-    own.house.run("rm", "/usr/local/bin/traefik")
-    own.house.write("/usr/local/bin/traefik", "#!/bin/sh\necho 'Version:      3.6.2'\n", 0o755)
-    assert "too old" in own.edge.put(own.house, own.project, check=False).stdout
+    assert own.sandbox.read(STATIC) == theirs
+    # A link to the real one, outside of the sandbox.
+    own.sandbox.run("rm", "/usr/local/bin/traefik")
+    own.sandbox.write("/usr/local/bin/traefik", "#!/bin/sh\necho 'Version:      3.6.2'\n", 0o755)
+    assert "too old" in own.edge.put(own.sandbox, own.project, check=False).stdout
 
 
 @traefik("own")
@@ -171,7 +171,7 @@ def test_every_name_carries_the_slug(own: Standing) -> None:
         names = re.findall(r"^ {4}([^ #:]+):", text, re.MULTILINE)
         assert names
         assert {each.split("_")[0] for each in names} == {own.slug}, name
-    files = own.house.run("find", "/etc", "/opt", "-name", f"*{own.slug}*").stdout.split()
+    files = own.sandbox.run("find", "/etc", "/opt", "-name", f"*{own.slug}*").stdout.split()
     assert sorted(files) == [
         f"/etc/systemd/system/{own.slug}--responder.service",
         f"/etc/systemd/system/traefik.service.d/{own.slug}.conf",
@@ -188,7 +188,7 @@ def test_no_service_has_files_of_another(own: Standing) -> None:
     Also when its name is the other's with a word added that files here are named by.
     """
     own.maintenance("on")
-    own.edge.install(own.house, own.project)
-    names = sorted(own.house.run("ls", "/etc/traefik/dynamic").stdout.split())
+    own.edge.install(own.sandbox, own.project)
+    names = sorted(own.sandbox.run("ls", "/etc/traefik/dynamic").stdout.split())
     ours = [name for name in names if name != "host.yml"]
     assert ours == [*(f"my-service+{word}.yml" for word in ("local", "maintenance", "trusted")), "my-service.yml"]

@@ -302,7 +302,7 @@ def standing(way: Way, engine: Engine, projects: Projects, folder: Path) -> Iter
     with engine.compose(project, slug, env=way.environment) as compose:
         stack = Stack(way, engine, compose, project)
         if stack.has_postgresql:
-            compose.script("sh", "deploy/compose/prepare")
+            compose.script("sh", "deploy/compose/make-secrets")
         engine.build(project, f"{slug}:current", VERSION="first")
         pinned = compose.run("config", "--images").stdout.split()
         engine.provide(*sorted({image for image in pinned if not image.startswith(f"{slug}:")}))

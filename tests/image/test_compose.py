@@ -393,7 +393,7 @@ def test_a_database_that_is_newer(stack: Stack) -> None:
     try:
         stack.compose.run("up", "--detach", "--wait", "--no-build")
         assert "the database is newer (newer): nothing to migrate" in stack.compose.run("logs", "migrate").stdout
-        done = stack.compose.script("sh", "deploy/compose/before", check=False)
+        done = stack.compose.script("sh", "deploy/compose/pre-rollout", check=False)
         assert done.returncode != 0
         assert "was migrated by code that is not here" in done.stderr
         assert stack.query("SELECT version_num FROM alembic_version") == ["newer"]

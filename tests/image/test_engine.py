@@ -27,7 +27,7 @@ POSTGRES = "postgres:17"
 PASSWORD = "it is secret"
 
 
-def traces(daemon: Daemon) -> dict[str, list[str]]:
+def leftovers(daemon: Daemon) -> dict[str, list[str]]:
     """
     What an engine could leave on a machine, besides its own folders.
     """
@@ -105,14 +105,14 @@ def test_leaves_nothing(own: Daemon) -> None:
     """
     It serves all who use it; when the last one lets go, or is killed, it ends and nothing is left.
     """
-    before = traces(own)
+    before = leftovers(own)
     with own, using(own.folder) as other:
         assert other.stdout
         assert int(other.stdout.readline()) == own.pid
         bridge = run_something(own)
         assert own.is_running()
-        assert traces(own)["processes"]
-        assert traces(own)["groups"]
+        assert leftovers(own)["processes"]
+        assert leftovers(own)["groups"]
         # (An engine of somebody else may change its own rules at any time.)
         host = said("ip", "-o", "link") + said("iptables-save")
         there = said("nsenter", f"--net={own.network}", "sh", "-c", "ip -o link; iptables-save")
@@ -122,21 +122,21 @@ def test_leaves_nothing(own: Daemon) -> None:
         assert own.is_running(), "the other one uses it"
         other.kill()
         processes.wait_until(lambda: not own.is_running(), seconds=30, what="without its last user it ends")
-    assert traces(own) == before
+    assert leftovers(own) == before
 
 
 def test_after_it_was_killed(own: Daemon) -> None:
     """
-    With its keeper everything in it ends at once; the next one starts and clears up what was left.
+    With the engine process everything in it ends at once; the next one starts and clears up what was left.
     """
-    before = traces(own)
+    before = leftovers(own)
     with own:
         run_something(own)
         first = own.pid
-        keeper = parent(parent(first))
-        assert "keeper" in Path(f"/proc/{keeper}/cmdline").read_text()
-        os.kill(keeper, SIGKILL)
-        processes.wait_until(lambda: not traces(own)["processes"], seconds=10, what="nothing of it runs")
+        engine_process = parent(parent(first))
+        assert "engine_process" in Path(f"/proc/{engine_process}/cmdline").read_text()
+        os.kill(engine_process, SIGKILL)
+        processes.wait_until(lambda: not leftovers(own)["processes"], seconds=10, what="nothing of it runs")
         assert not own.is_running()
     engine = Engine(own.folder)
     with engine:
@@ -145,7 +145,7 @@ def test_after_it_was_killed(own: Daemon) -> None:
         assert engine.docker("network", "ls", "--quiet", "--filter", "type=custom").stdout == ""
         assert engine.docker("volume", "ls", "--quiet").stdout == ""
         assert engine.docker("images", "--quiet").stdout == ""
-    assert traces(own) == before
+    assert leftovers(own) == before
 
 
 def parent(pid: int) -> int:

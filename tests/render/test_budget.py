@@ -23,7 +23,7 @@ sys.path.insert(0, os.getcwd())
 sys.modules["serving.hooks"] = MagicMock()
 os.environ["LISTEN_PID"] = str(os.getpid())
 conf = runpy.run_path("gunicorn.conf.py")
-from serving.budget import Phases
+from serving.timeouts import Phases
 phases = Phases.within(conf["graceful_timeout"], os.environ)
 names = "backlog graceful_timeout keepalive timeout workers max_requests".split()
 print(json.dumps({name: conf[name] for name in names} | {"phases": vars(phases)}))
@@ -68,7 +68,7 @@ def test_times_form_a_ladder(projects: Projects, variant: Variant) -> None:
     """
     project, facts = projects.render(variant), variant.facts
     seconds = facts["request_seconds"]
-    assert constant(project, "app/core/http.py", "request_seconds") == seconds
+    assert constant(project, "app/core/http_settings.py", "request_seconds") == seconds
     assert documented(project)["REQUEST_SECONDS"] == str(seconds)
 
     conf = server(project)
@@ -186,9 +186,9 @@ def test_capacity_agrees(projects: Projects, variant: Variant) -> None:
     """
     project, facts = projects.render(variant), variant.facts
     limit = facts["body_limit_bytes"]
-    assert constant(project, "app/core/http.py", "body_limit_bytes") == limit
+    assert constant(project, "app/core/http_settings.py", "body_limit_bytes") == limit
     assert documented(project)["BODY_LIMIT_BYTES"] == str(limit)
-    assert documented(project)["THREADS"] == f"{constant(project, 'app/core/http.py', 'threads'):g}"
+    assert documented(project)["THREADS"] == f"{constant(project, 'app/core/http_settings.py', 'threads'):g}"
 
     conf = server(project, WEB_CONCURRENCY="3")
     assert conf["workers"] == 3

@@ -168,13 +168,13 @@ def test_prepare_makes_what_is_missing_and_touches_nothing_else(
     """
     project = projects.render(variant).copy(tmp_path_factory.mktemp("prepared") / "project")
     secrets = project / "deploy/compose/secrets"
-    project.run("sh", "deploy/compose/prepare")
+    project.run("sh", "deploy/compose/make-secrets")
     first = {path.name: path.read_text() for path in secrets.iterdir()}
     assert set(first) == {".gitignore", "DATABASE_URL", "POSTGRES_PASSWORD"}
     assert secrets.stat().st_mode & 0o777 == 0o700
     assert f":{first['POSTGRES_PASSWORD']}@postgres:5432/" in first["DATABASE_URL"]
     assert len(first["POSTGRES_PASSWORD"]) >= 32
-    project.run("sh", "deploy/compose/prepare")
+    project.run("sh", "deploy/compose/make-secrets")
     assert {path.name: path.read_text() for path in secrets.iterdir()} == first
     # An update that turns the option off takes the files around them along.
     (project / "deploy/compose/.gitignore").unlink()
@@ -182,11 +182,11 @@ def test_prepare_makes_what_is_missing_and_touches_nothing_else(
     paths = [f"deploy/compose/secrets/{name}" for name in sorted(first)]
     assert project.run("git", "check-ignore", *paths).stdout.split() == paths
     (secrets / "DATABASE_URL").write_text("mine")
-    project.run("sh", "deploy/compose/prepare")
+    project.run("sh", "deploy/compose/make-secrets")
     assert (secrets / "DATABASE_URL").read_text() == "mine"
     # A password of its own would fit no URL that is there.
     (secrets / "POSTGRES_PASSWORD").unlink()
-    done = project.run("sh", "deploy/compose/prepare", check=False)
+    done = project.run("sh", "deploy/compose/make-secrets", check=False)
     assert done.returncode == 1
     assert "POSTGRES_PASSWORD" in done.stdout
     assert (secrets / "DATABASE_URL").read_text() == "mine"

@@ -18,7 +18,7 @@ from tests.support.variants import Variant, pairwise, variants
 WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
     r"|app\.items|migrat|(?<!container )\bengines?\b",
-    "has_postgresql": r"asyncpg|app\.database\.postgresql|postgres:17",
+    "has_postgresql": r"asyncpg|app\.database\.backends\.postgresql|postgres:17",
     "has_vm": r"journalctl|deploy/host\.py|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",
     "has_image": r"dockerfile|dockerignore|scripts/image|serving.healthcheck|docs/image|smoke-image|scan-image",

@@ -26,7 +26,7 @@ import pytest
 from tests.support import control_groups, failure, processes
 from tests.support.jobs import Job
 from tests.support.locks import one_of
-from tests.support.roots import missing, root
+from tests.support.rootfs import missing, root
 
 #: So many at once on a computer, over all test runs: each has a lock, and a control group of its own in every hierarchy
 #: there is, so that limits hold and nothing is mistaken for the host's or for another machine's.

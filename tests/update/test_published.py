@@ -103,6 +103,7 @@ def test_an_update_keeps_what_owners_did(
         git(repository, "init", "-q")
     edit.do(project, old)
     project.update(TODAY)
+    rename(project)
 
     expected = edit.conflicts.get(state.commit, [])
     assert project.conflicts() == expected
@@ -112,6 +113,9 @@ def test_an_update_keeps_what_owners_did(
     stored = {question: value for question, value in project.answers.items() if not question.startswith("_")}
     fresh = copied(projects.render(Variant("fresh", stored)), tmp_path / "fresh")
     edit.do(fresh, old)
+    unlike = contents(fresh)
+    rename(fresh)
+    assert {path for path, content in contents(fresh).items() if content != unlike[path]} <= {"app/shop/models.py"}
     assert contents(project) == contents(fresh)
     for path in (*SECRETS, "uv.lock"):
         assert (project / path).exists() == (fresh / path).exists(), path
@@ -121,6 +125,17 @@ def test_an_update_keeps_what_owners_did(
         assert (repository / "docs" / "production.md").read_text() == "Of all services.\n"
     if edit.runs:
         boot(project)
+
+
+def rename(project: UserProject) -> None:
+    """
+    docs/updating.md, "Names that changed": typed as printed, it puts the new names into the owner's code.
+    """
+    section = (
+        (questions.ROOT / "docs" / "updating.md").read_text().split("## Names that changed\n")[1].split("\n## ")[0]
+    )
+    (command,) = re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
+    project.run("sh", "-euc", command)
 
 
 def contents(project: Project) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def improve(template: Template) -> None:
     Release v0.0.2, which changes a seam, a plain file, a number and a pinned version, and adds and removes a file.
     """
     template.edit("template/app/main.py.jinja", "what this service is made of", "all that this service is made of")
-    template.edit("template/serving/budget.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 2.5")
+    template.edit("template/serving/timeouts.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 2.5")
     template.edit("template/AGENTS.md", "# For whoever changes this code", "# For everyone who changes this code")
     template.edit("template/pyproject.toml.jinja", '"idna==', '"idna<=')
     (template.path / "template" / "app" / "core" / "improved.py").write_text('"""New in this release."""\n')
@@ -246,7 +246,7 @@ def test_a_conflict_is_marked_and_caught(template: Template, project: UserProjec
     """
     Where both sides changed one line the user decides: it is marked inline, for the hook and the eye to find.
     """
-    project.edit("serving/budget.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 4.0")
+    project.edit("serving/timeouts.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 4.0")
     improve(template)
     project.update("v0.0.2")
-    assert project.conflicts() == ["serving/budget.py"]
+    assert project.conflicts() == ["serving/timeouts.py"]

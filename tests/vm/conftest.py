@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.machine import Machine
 from tests.support.projects import Projects
-from tests.support.roots import SUITES
+from tests.support.rootfs import SUITES
 from tests.support.variants import of
-from tests.vm import beside, hosts, ledger
+from tests.vm import hosts, ledger, other_edges
 from tests.vm.edges import Edge
 from tests.vm.host import Host
 
@@ -30,7 +30,7 @@ def host(
 
     The tests of a run share it and leave it as it was: one run that serves.
     """
-    with Machine(request.param, binds=beside.binaries()) as machine:
+    with Machine(request.param, binds=other_edges.binaries()) as machine:
         project = projects.render(of(**ANSWERS)).sync()
         yield hosts.install(machine, project, tmp_path_factory.mktemp("operator") / "project")
 
@@ -41,7 +41,7 @@ def edges(host: Host, projects: Projects) -> tuple[Edge, ...]:
     All ways to the service, at once.
     """
     caddy, traefik = (projects.render(of(**ANSWERS, proxy=proxy)) for proxy in ("caddy", "traefik"))
-    return beside.furnish(host, caddy, traefik)
+    return other_edges.furnish(host, caddy, traefik)
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from tests.vm import broken
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
+from tests.vm.leftovers import leftovers
 from tests.vm.operator import Release
 from tests.vm.test_killed import STEPS
-from tests.vm.traces import traces
 
 #: What is broken → what the person who deploys is told.
 REASONS = {
@@ -61,7 +61,7 @@ def refuse(host: Host, release: Release, reason: str) -> str:
     """
     Deploy a release that must not get through, under load; what was said.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     with NGINX.load(host) as load:
         done = host.deploy(release, check=False)
         load.wait_for(60)
@@ -69,7 +69,7 @@ def refuse(host: Host, release: Release, reason: str) -> str:
     assert reason in done.stdout
     assert load.tally.lost == 0, load.tally.row(reason)
     assert host.run == run
-    assert traces(host) == before
+    assert leftovers(host) == before
     return done.stdout
 
 

@@ -24,7 +24,7 @@ def test_certbot_gets_and_renews_the_certificate(host: Host) -> None:
     """
     machine, tls = host.machine, f"/etc/{host.slug}/tls"
     if machine.run("sh", "-c", "command -v certbot", check=False).returncode:
-        pytest.skip("certbot is missing on this machine: tests/support/roots.py installs it")
+        pytest.skip("certbot is missing on this machine: tests/support/rootfs.py installs it")
     line = documented(host.operator.project, "nginx", "(certbot certonly .+)")
     printed = re.search(r"--domain (\S+) ", line)
     assert printed, line

@@ -15,8 +15,8 @@ from tests.vm import archives
 from tests.vm.archives import Entry, entry
 from tests.vm.host import Host
 from tests.vm.hosts import on, target_of
+from tests.vm.leftovers import leftovers
 from tests.vm.operator import Release
-from tests.vm.traces import traces
 
 NAME = "29991231T235959Z-0123456"
 #: What leads out of a release → the entries, and what the person who deploys is told.
@@ -56,7 +56,7 @@ def test_an_archive_that_reaches_out_of_itself_is_refused(host: Host, tmp_path: 
     canary = host.machine / "root/canary"
     canary.write_text("as it was")
     canary.chmod(0o600)
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     try:
         for what, (entries, said) in OUTSIDE.items():
             done = host.deploy(archives.archive(tmp_path, NAME, facts(host), *entries), check=False)
@@ -65,7 +65,7 @@ def test_an_archive_that_reaches_out_of_itself_is_refused(host: Host, tmp_path: 
             assert "Traceback" not in done.stdout, f"{what}: {done.stdout}"
             assert canary.read_text() == "as it was", what
             assert canary.stat().st_mode & 0o777 == 0o600, what
-            assert traces(host) == before, what
+            assert leftovers(host) == before, what
         assert host.run == run
     finally:
         canary.unlink()
@@ -88,7 +88,7 @@ def test_a_release_for_something_else_is_refused(host: Host, tmp_path: Path) -> 
         ({"name": NAME}, "this is no release; deploy/build makes one"),
         (None, "this is no release; deploy/build makes one"),
     ]
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     for given, said in cases:
         done = host.deploy(archives.archive(tmp_path, NAME, given, entry("./app.py", text="x")), check=False)
         assert done.returncode == 1, given
@@ -96,7 +96,7 @@ def test_a_release_for_something_else_is_refused(host: Host, tmp_path: Path) -> 
         assert "Traceback" not in done.stdout, done.stdout
     (tmp_path / "text").write_text("no archive\n")
     assert "not in gzip format" in host.deploy(Release(NAME, tmp_path / "text"), check=False).stdout
-    assert traces(host) == before
+    assert leftovers(host) == before
     assert host.run == run
 
 

@@ -16,8 +16,8 @@ from tests.vm import broken
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
+from tests.vm.leftovers import leftovers
 from tests.vm.operator import Release
-from tests.vm.traces import traces
 
 #: What a deploy says at the beginning of each step.
 STEPS = {
@@ -67,7 +67,7 @@ def test_a_deploy_that_ends_early_in_any_way_harms_nobody(host: Host) -> None:
 
 
 def end_everywhere(host: Host, ends: tuple[tuple[str, Signals, bool], ...]) -> None:
-    before = traces(host)
+    before = leftovers(host)
     with NGINX.load(host) as load:
         for step, signal, group in ends:
             end_at(host, step, signal, group=group)
@@ -76,7 +76,7 @@ def end_everywhere(host: Host, ends: tuple[tuple[str, Signals, bool], ...]) -> N
         load.wait_for(50)
     assert load.tally.lost == 0, load.tally.row("ended early")
     assert host.current == release
-    assert unlike(host, traces(host)) == unlike(host, before)
+    assert unlike(host, leftovers(host)) == unlike(host, before)
     assert_tidy(host)
 
 
@@ -156,7 +156,7 @@ def test_a_second_interrupt_does_not_meet_the_undoing(host: Host) -> None:
     """
     Ctrl-C again and again, by somebody who does not want to wait: the undoing is done all the same.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     job = host.start_deploy(host.operator.edited({"static/robots.txt": "impatient"}))
     job.wait_for(STEPS["start"])
 
@@ -168,7 +168,7 @@ def test_a_second_interrupt_does_not_meet_the_undoing(host: Host) -> None:
     assert job.end() in {130, *entrance(SIGINT, group=True)}, job.said
     assert f"is undone; run {run} is still serving" in job.said
     assert host.run == run
-    assert traces(host) == before
+    assert leftovers(host) == before
 
 
 @on("trixie")
@@ -223,7 +223,7 @@ def test_an_upload_that_is_cut_is_refused(host: Host, tmp_path: Path) -> None:
     """
     Half of a release is none: it is said, and nothing is left of it.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     whole = host.operator.edited({"static/robots.txt": "half"})
     half = tmp_path / "half"
     half.write_bytes(whole.file.read_bytes()[: whole.file.stat().st_size // 2])
@@ -231,7 +231,7 @@ def test_an_upload_that_is_cut_is_refused(host: Host, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "unexpected end of file" in done.stdout
     assert host.run == run
-    assert traces(host) == before
+    assert leftovers(host) == before
 
 
 @on("trixie")

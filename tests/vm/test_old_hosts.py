@@ -26,8 +26,8 @@ from tests.vm.conftest import ANSWERS
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
+from tests.vm.leftovers import files, leftovers
 from tests.vm.ssh import ssh
-from tests.vm.traces import files, traces
 
 #: The last state of the template with the earlier tool.
 EARLIER = "2e535d6"
@@ -83,13 +83,13 @@ def test_a_machine_of_the_earlier_tool_is_refused(old: Host, folder: Path) -> No
     """
     run = old.run
     with ssh(folder, web2=old.machine) as way:
-        before, contents = traces(old), checksums(old)
+        before, contents = leftovers(old), checksums(old)
         words = ("make", "setup", "HOST=root@web2", f"DOMAIN={old.domain}")
         done = old.operator.project.run(*words, env=way.environment, check=False)
         assert done.returncode != 0
         assert "the tool of an earlier version is here" in done.stdout, done.stdout
         assert checksums(old) == contents
-        assert traces(old) == before
+        assert leftovers(old) == before
     assert old.run == run
     assert old.ready_status() == 200
 

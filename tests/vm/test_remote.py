@@ -13,9 +13,9 @@ from tests.support.variants import of
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
+from tests.vm.leftovers import leftovers
 from tests.vm.operator import Operator
 from tests.vm.ssh import ASKED, DEPLOYER, ssh
-from tests.vm.traces import traces
 
 #: A name that begins with that of the first service, and a place of its own.
 SECOND, SECOND_DOMAIN = "my-service-two", "two.test"
@@ -47,7 +47,7 @@ def test_a_second_service_from_elsewhere(host: Host, projects: Projects, folder:
     Another service on the same machine, whose name begins like the first one's: set up, deployed, restarted and rolled back over
     ssh by `make`, given a secret, and removed as the runbook says. The first one never notices, and nothing is left.
     """
-    before = traces(host)
+    before = leftovers(host)
     project = projects.render(of(project_slug=SECOND, domain=SECOND_DOMAIN, database="none", edge_rate="100000"))
     second = Host(host.machine, Operator.of(project.sync(), folder / "second"), SECOND_DOMAIN)
     run, release = host.run, host.current
@@ -83,7 +83,7 @@ def test_a_second_service_from_elsewhere(host: Host, projects: Projects, folder:
         remove(second)
         load.wait_for(50)
     assert load.tally.lost == 0, load.tally.row("beside another")
-    left = {path for path in traces(host) ^ before if SECOND in " ".join(path)}
+    left = {path for path in leftovers(host) ^ before if SECOND in " ".join(path)}
     assert not left, left
 
 
@@ -151,7 +151,7 @@ def test_sudo_that_asks_for_a_password_ends_the_command(host: Host, folder: Path
     """
     Nobody is there to type it: sudo's own words are shown at once, and nothing was built or sent.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     with ssh(folder, machine=host.machine) as way:
         for words in (("restart",), ("deploy",), ("setup", host.domain)):
             done = host.operator.project.run(
@@ -165,5 +165,5 @@ def test_sudo_that_asks_for_a_password_ends_the_command(host: Host, folder: Path
         )
         assert done.returncode == 1
         assert "nobody@machine cannot be reached, or sudo or python3 fails there" in done.stdout
-    assert traces(host) == before
+    assert leftovers(host) == before
     assert host.run == run

@@ -15,9 +15,9 @@ from tests.support.machine import Machine
 from tests.support.processes import wait_until
 from tests.support.project import Project
 from tests.support.projects import Projects
-from tests.support.roots import SUITES
+from tests.support.rootfs import SUITES
 from tests.support.variants import Variant, of
-from tests.vm import beside
+from tests.vm import other_edges
 from tests.vm.edges import Edge, ask
 
 # What a run of the service is to systemd, without the service: it says that it is ready, and answers with its process.
@@ -176,7 +176,7 @@ class Ground:
         wait_until(service.answers, seconds=20, what=f"{service.slug} answers through {service.proxy}")
         return service
 
-    def traces(self, *folders: str) -> set[str]:
+    def leftovers(self, *folders: str) -> set[str]:
         """
         Everything in /etc and /opt, or in some folders, to the time of its last change; and all users and groups.
         """
@@ -198,7 +198,7 @@ def ground(request: pytest.FixtureRequest, projects: Projects) -> Iterator[Groun
     """
     A machine without a service. The tests leave on it what they set up, each under a name of its own.
     """
-    binds = {path: here for path, here in beside.binaries().items() if "traefik" in path}
+    binds = {path: here for path, here in other_edges.binaries().items() if "traefik" in path}
     with Machine(request.param, binds=binds) as machine:
         yield Ground(machine, projects)
 
@@ -236,12 +236,12 @@ def test_setting_up_again_disturbs_nothing(ground: Ground, proxy: str) -> None:
     No file is written anew, nobody is stopped or reloaded; also with less words, as the first ones are remembered.
     """
     service = ground.host(proxy)
-    before, processes = ground.traces(), ground.processes()
+    before, processes = ground.leftovers(), ground.processes()
     assert processes
     service.setup()
-    assert ground.traces() == before
+    assert ground.leftovers() == before
     service.machine.run("sh", "deploy/setup", folder=f"/root/{service.slug}")
-    assert ground.traces() == before
+    assert ground.leftovers() == before
     assert ground.processes() == processes
 
 
@@ -273,7 +273,7 @@ def test_what_the_proxy_refuses_is_never_in_place(
     The files stay those that are served, and the proxy's own words say why; another one's fault is called that.
     """
     service = ground.host(proxy)
-    before, processes = ground.traces(), ground.processes()
+    before, processes = ground.leftovers(), ground.processes()
     service.push()
     path = service.folder / "deploy" / file
     text = path.read_text()
@@ -281,7 +281,7 @@ def test_what_the_proxy_refuses_is_never_in_place(
     done = service.machine.run("sh", "deploy/setup", folder=f"/root/{service.slug}", check=False)
     assert done.returncode == 1
     assert "refuses the new files" in done.stdout
-    assert (ground.traces(), ground.processes()) == (before, processes)
+    assert (ground.leftovers(), ground.processes()) == (before, processes)
     assert service.answers()
 
     path.write_text(text)
@@ -292,7 +292,7 @@ def test_what_the_proxy_refuses_is_never_in_place(
     assert done.returncode == 1
     assert "refuses what is there already" in done.stdout
     assert other.name in done.stdout
-    assert {line for line in ground.traces() if line.split()[1] == "f"} == {
+    assert {line for line in ground.leftovers() if line.split()[1] == "f"} == {
         line for line in before if line.split()[1] == "f"
     }
 
@@ -320,13 +320,13 @@ def test_a_second_service_whose_name_begins_alike(ground: Ground) -> None:
     """
     first = ground.host("nginx")
     folders = (f"/etc/{first.slug}", f"/opt/{first.slug}")
-    before, run = ground.traces(*folders), first.answer()
+    before, run = ground.leftovers(*folders), first.answer()
     second = ground.host("second")
     assert first.slug in second.slug
     assert second.answer() != first.answer() == run
     first.setup()
     second.setup()
-    assert ground.traces(*folders) == before
+    assert ground.leftovers(*folders) == before
     assert second.answer() != first.answer() == run
 
 
@@ -400,9 +400,9 @@ def test_it_refuses_and_changes_nothing(ground: Ground, refusal: Refusal) -> Non
     service = ground.service(refusal.service)
     ground.machine.run("sh", "-c", refusal.wrong)
     try:
-        before = ground.traces()
+        before = ground.leftovers()
         done = service.setup(*refusal.words, check=False)
-        assert ground.traces() == before
+        assert ground.leftovers() == before
     finally:
         ground.machine.run("sh", "-c", refusal.right)
     assert done.returncode == 1, done.stdout
@@ -432,9 +432,9 @@ def test_nginx_is_not_installed_where_another_program_has_its_port(ground: Groun
         ground.machine.run("systemctl", "start", "nginx")
     ground.machine.run("sh", "-c", _TAKER.format(port))
     try:
-        before = ground.traces()
+        before = ground.leftovers()
         done = service.setup(check=False)
-        assert ground.traces() == before
+        assert ground.leftovers() == before
     finally:
         ground.machine.run("systemctl", "stop", "taker")
         ground.machine.run(
@@ -455,9 +455,9 @@ def test_a_name_of_another_site_is_refused(ground: Ground) -> None:
     other = ground.machine / "etc/nginx/sites-enabled/other"
     other.write_text(f"server {{\n\tlisten 80;\n\tserver_name {service.domain};\n}}\n")
     try:
-        before = ground.traces()
+        before = ground.leftovers()
         done = service.setup(check=False)
-        assert ground.traces() == before
+        assert ground.leftovers() == before
     finally:
         other.unlink()
     assert done.returncode == 1, done.stdout
@@ -483,9 +483,9 @@ def test_a_first_setup_that_the_proxy_refuses_leaves_nothing(
     service.push()
     path = service.folder / "deploy" / file
     path.write_text(f"{path.read_text()}\n{nonsense}\n")
-    before = ground.traces()
+    before = ground.leftovers()
     done = ground.machine.run("sh", "deploy/setup", service.domain, folder=f"/root/{service.slug}", check=False)
-    assert ground.traces() == before
+    assert ground.leftovers() == before
     assert done.returncode == 1, done.stdout
     assert "refuses the new files" in done.stdout
 
@@ -528,7 +528,7 @@ def test_files_with_which_the_proxy_does_not_start_are_taken_back(
     """
     service = ground.host(proxy)
     site = service.folder / "deploy" / file
-    before = {line for line in ground.traces() if line.split()[1] == "f"}
+    before = {line for line in ground.leftovers() if line.split()[1] == "f"}
     ground.machine.run("systemctl", "stop", proxy)
     # Traefik's ports are those of its own file.
     ground.machine.run("sh", "-c", _TAKER.format(443 if proxy == "traefik" else 8010))
@@ -536,7 +536,7 @@ def test_files_with_which_the_proxy_does_not_start_are_taken_back(
     site.write_text(f"{site.read_text()}\n{text}")
     try:
         done = ground.machine.run("sh", "deploy/setup", folder=f"/root/{service.slug}", check=False)
-        assert {line for line in ground.traces() if line.split()[1] == "f"} == before
+        assert {line for line in ground.leftovers() if line.split()[1] == "f"} == before
     finally:
         ground.machine.run("systemctl", "stop", "taker")
         ground.machine.run("systemctl", "reset-failed", proxy, check=False)
@@ -565,9 +565,9 @@ def test_missing_packages_are_named(ground: Ground) -> None:
     service = ground.service("refused")
     ground.machine.run("mv", "/usr/sbin/nginx", "/usr/sbin/nginx.away")
     try:
-        before = ground.traces()
+        before = ground.leftovers()
         done = service.setup("refused.test", check=False)
-        assert ground.traces() == before
+        assert ground.leftovers() == before
     finally:
         ground.machine.run("mv", "/usr/sbin/nginx.away", "/usr/sbin/nginx")
     assert done.returncode == 1

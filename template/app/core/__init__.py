@@ -1,1 +1,1 @@
-"""The frame every feature stands on: settings, probes, errors, logs, deadlines."""
+"""The base of every feature: settings, errors, logs, readiness, middleware."""

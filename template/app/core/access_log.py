@@ -11,9 +11,8 @@ from select import PIPE_BUF
 import structlog
 from starlette.types import Scope
 
+from app.core.context import principal_of, route_of
 from app.core.logs import LogSettings
-from app.core.principal import principal_of
-from app.core.route import route_of
 
 STDOUT = 1
 logger = structlog.stdlib.get_logger(__name__)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.core.config import EnvironmentSettings
-from app.core.request_id import current_request_id
+from app.core.context import current_request_id
 
 # Whatever runs the service logs through these. Their lines get our format; their access lines are
 # replaced by ours, which knows the route, the duration and the request id.

@@ -12,8 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.request_id import current_request_id
-from app.core.route import route_of
+from app.core.context import current_request_id, route_of
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:problem-type:"
@@ -202,7 +201,7 @@ async def handle_validation_error(request: Request, error: RequestValidationErro
 
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
-    """Answer a bug. The frame logs the traceback with the same request id."""
+    """Answer a bug. The request context middleware logs the traceback with the same request id."""
     return problem_response(500, "An unexpected error occurred.", request.url.path)
 
 

@@ -1,10 +1,10 @@
-"""The application class: FastAPI inside the frame that every service needs."""
+"""The application class: FastAPI with the middleware that every service needs."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
@@ -16,12 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import VERSION
 from app.core.access_log import AccessLog
-from app.core.body_limit import BodyLimit
-from app.core.deadline import Deadline
+from app.core.context import REQUEST_ID_HEADER
 from app.core.feature import Feature
-from app.core.frame import Frame
-from app.core.logs import configure_logging
-from app.core.probes import Probes
+from app.core.http_settings import HttpSettings
+from app.core.logs import LogSettings, configure_logging
+from app.core.middleware.body_limit import BodyLimitMiddleware
+from app.core.middleware.deadline import DeadlineMiddleware
+from app.core.middleware.probes import ProbesMiddleware
+from app.core.middleware.proxy_headers import ProxyHeadersMiddleware
+from app.core.middleware.request_context import RequestContextMiddleware
 from app.core.problems import (
     PROBLEM_SCHEMAS,
     Problem,
@@ -31,16 +34,45 @@ from app.core.problems import (
     handle_validation_error,
     problem_responses,
 )
-from app.core.proxy_headers import ProxyHeaders
-from app.core.readiness import Readiness
-from app.core.request_id import HEADER
-from app.settings import Settings
+from app.core.readiness import Readiness, ReadinessSettings
+
+
+class Description(Protocol):
+    """The name of the service, and one line about it."""
+
+    @property
+    def name(self) -> str:
+        """The title of the API."""
+
+    @property
+    def description(self) -> str:
+        """One line about the service."""
+
+
+class CoreSettings(Protocol):
+    """The settings of every service; `app.settings.Settings` adds those of its features."""
+
+    @property
+    def service(self) -> Description:
+        """The name of the service."""
+
+    @property
+    def http(self) -> HttpSettings:
+        """Settings of HTTP."""
+
+    @property
+    def readiness(self) -> ReadinessSettings:
+        """Settings of `/ready`."""
+
+    @property
+    def logs(self) -> LogSettings:
+        """Settings of the log."""
 
 
 class Service(FastAPI):
-    """A FastAPI application with its features installed and its frame around it."""
+    """A FastAPI application with its features installed and its middleware around it."""
 
-    def __init__(self, settings: Settings, features: Sequence[Feature]) -> None:
+    def __init__(self, settings: CoreSettings, features: Sequence[Feature]) -> None:
         """Features start in their order and stop in reverse."""
         docs = settings.http.show_docs
         super().__init__(
@@ -48,7 +80,7 @@ class Service(FastAPI):
             description=settings.service.description,
             version=VERSION,
             openapi_url="/openapi.json" if docs else None,
-            lifespan=self.run,
+            lifespan=self.lifespan,
             # A redirect would name whatever host the request claimed.
             redirect_slashes=False,
             # Idle, the built-in telemetry still costs a tenth to a third of every request.
@@ -69,20 +101,20 @@ class Service(FastAPI):
             self.include_router(feature.router)
             for kind, handler in feature.exception_handlers.items():
                 self.add_exception_handler(kind, handler)
-        self.frame = self.build_frame(super().__call__, features)
+        self.outermost = self.build_middleware(super().__call__, features)
 
-    def build_frame(self, app: ASGIApp, features: Sequence[Feature]) -> ASGIApp:
+    def build_middleware(self, app: ASGIApp, features: Sequence[Feature]) -> ASGIApp:
         """
         Wrap the framework, innermost first.
 
         Pure ASGI throughout: BaseHTTPMiddleware costs one and a half requests per layer.
         """
         http = self.settings.http
-        app = BodyLimit(app, http.body_limit_bytes)
+        app = BodyLimitMiddleware(app, http.body_limit_bytes)
         for feature in reversed(features):
             if feature.middleware:
                 app = feature.middleware(app)
-        app = Deadline(app, http.request_seconds)
+        app = DeadlineMiddleware(app, http.request_seconds)
         if http.allowed_hosts != ("*",):
             app = TrustedHostMiddleware(app, allowed_hosts=http.allowed_hosts)
         if http.cors_origins:
@@ -90,12 +122,12 @@ class Service(FastAPI):
                 app,
                 allow_origins=http.cors_origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", HEADER.decode()],
-                expose_headers=[HEADER.decode()],
+                allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER.decode()],
+                expose_headers=[REQUEST_ID_HEADER.decode()],
             )
-        app = Frame(app, AccessLog(self.settings.logs))
-        app = ProxyHeaders(app, http.trusted_proxies)
-        return Probes(app, self.readiness, http.root_path)
+        app = RequestContextMiddleware(app, AccessLog(self.settings.logs))
+        app = ProxyHeadersMiddleware(app, http.trusted_proxies)
+        return ProbesMiddleware(app, self.readiness, http.root_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -103,7 +135,7 @@ class Service(FastAPI):
             send = partial(_explain, send)
         elif self.settings.http.root_path:
             scope["root_path"] = self.settings.http.root_path
-        await self.frame(scope, receive, send)
+        await self.outermost(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Describe the API, with the bodies of problems."""
@@ -112,8 +144,8 @@ class Service(FastAPI):
         return description
 
     @asynccontextmanager
-    async def run(self, app: FastAPI) -> AsyncIterator[None]:
-        """Run around the lifespans of all features."""
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Set up logs and threads before the lifespans of the features; be ready after them."""
         configure_logging(self.settings.logs)
         current_default_thread_limiter().total_tokens = self.settings.http.threads
         self.readiness.started = True

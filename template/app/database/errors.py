@@ -1,4 +1,4 @@
-"""What clients are told when the database fails."""
+"""The answers to clients when the database fails."""
 
 import structlog
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.problems import problem_response
-from app.database.backend import Condition
 from app.database.backends import ALL
+from app.database.backends.base import Condition
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -9,10 +9,9 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from app.core.feature import Feature
-from app.database.capacity import report_capacity
 from app.database.development import migrate
 from app.database.errors import handle_database_error, handle_pool_timeout
-from app.database.migrated import Migrated
+from app.database.readiness import Migrated, report_capacity
 from app.database.session import Database
 from app.database.settings import PROJECT, DatabaseSettings
 

@@ -1,4 +1,4 @@
-"""What Alembic tells while it migrates: each step, and nothing about itself."""
+"""The log of a migration: each step, and nothing about Alembic itself."""
 
 import logging
 

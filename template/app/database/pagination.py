@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from app.core.problems import BadRequest
-from app.database.types import MAX_ROW_ID
+from app.database.models import MAX_ROW_ID
 
 
 class PageQuery(BaseModel):

@@ -1,4 +1,4 @@
-"""Sessions: one per request, committed before the response is sent."""
+"""Sessions: one per request, committed before the response is sent; and the engines below them."""
 
 import asyncio
 import time
@@ -8,18 +8,23 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends
-from sqlalchemy import QueuePool, event
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import NullPool, QueuePool, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from starlette.requests import HTTPConnection
 
-from app.database.engine import open_engine
+from app.database.backends import APPLICATION_NAME
+from app.database.backends.sqlite import READ_ONLY
 from app.database.settings import DatabaseSettings
-from app.database.sqlite import READ_ONLY
 
 logger = structlog.stdlib.get_logger(__name__)
 
 # Methods that change nothing (RFC 9110). WebSockets have none, and may write.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+# Half an hour. Long-lived connections collect memory on the server, stick to the old primary after
+# a failover, and outlive a changed password; firewalls forget idle ones without telling, and
+# whoever uses one then waits a full time-out to find that out.
+RECYCLE_SECONDS = 1800
 
 
 class Database:
@@ -91,3 +96,32 @@ async def get_session(connection: HTTPConnection) -> AsyncIterator[AsyncSession]
 # the response: a client is never told of something that then fails to commit, and a slow client
 # holds no connection.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+
+
+def open_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """Make the engine that serves requests. Connects to nothing yet."""
+    return _engine(
+        settings,
+        settings.seconds,
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        # A request that waits longer for a connection is answered 503 instead of piling up.
+        pool_timeout=settings.seconds,
+        pool_recycle=RECYCLE_SECONDS,
+    )
+
+
+def open_migration_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """
+    Make an engine for migrations: one connection, whose statements may take as long as they take.
+    """
+    return _engine(settings, None, poolclass=NullPool)
+
+
+def _engine(settings: DatabaseSettings, seconds: float | None, **pool: Any) -> AsyncEngine:
+    backend = settings.backend
+    url, arguments = backend.engine_arguments(settings.effective_url, seconds, APPLICATION_NAME)
+    # Parameters are what users typed: they stay out of errors and logs.
+    engine = create_async_engine(url, connect_args=arguments, hide_parameters=True, **pool)
+    backend.listen(engine.sync_engine, seconds)
+    return engine

@@ -9,8 +9,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from app.core.config import PLACEHOLDER, EnvironmentSettings, load_settings
-from app.database.backend import Backend
 from app.database.backends import backend_for, check_production
+from app.database.backends.base import Backend
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Ignored by git. Absolute, so that it is the same file from whatever directory a command is run.

@@ -5,8 +5,7 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database.base import Base
-from app.database.types import RowId, UtcDateTime, utc_now
+from app.database.models import Base, RowId, UtcDateTime, utc_now
 
 NAME_LENGTH = 200
 DESCRIPTION_LENGTH = 2000

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.core.feature import Feature
 from app.core.problems import problem_responses
+from app.database.models import MAX_ROW_ID
 from app.database.pagination import PageDep, encode_cursor
-from app.database.types import MAX_ROW_ID
 from app.items.schemas import ItemCreate, ItemPage, ItemPatch, ItemRead
 from app.items.service import ItemService
 

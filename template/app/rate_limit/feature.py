@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.core.feature import Feature
 from app.rate_limit.memory import open_memory
-from app.rate_limit.middleware import RateLimit
+from app.rate_limit.middleware import RateLimitMiddleware
 from app.rate_limit.settings import TABLE_NAME, RateLimitSettings
 from app.rate_limit.table import Table
 
@@ -34,7 +34,7 @@ def rate_limit(settings: RateLimitSettings) -> Feature:
         name="rate_limit",
         router=APIRouter(lifespan=lifespan),
         middleware=partial(
-            RateLimit, per_second=settings.per_second, burst=settings.effective_burst
+            RateLimitMiddleware, per_second=settings.per_second, burst=settings.effective_burst
         ),
         statuses=(429,),
     )

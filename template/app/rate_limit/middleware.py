@@ -10,7 +10,7 @@ from app.core.problems import problem_response
 from app.rate_limit.table import Table
 
 
-class RateLimit:
+class RateLimitMiddleware:
     """
     Count requests and the beginnings of WebSockets, and answer 429 to what is too much.
 

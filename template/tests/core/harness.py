@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from app.core.feature import Check, Feature
-from app.core.http import HttpSettings
+from app.core.http_settings import HttpSettings
 from app.core.logs import LogSettings
 from app.core.readiness import ReadinessSettings
 from app.core.service import Service

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from app.core.access_log import AccessLog
+from app.core.context import Principal, set_principal
 from app.core.logs import LogSettings
-from app.core.principal import Principal, set_principal
 from tests.core.harness import build, client_of
 
 

@@ -13,7 +13,7 @@ from app.core.config import (
     EnvironmentSettings,
     load_settings,
 )
-from app.core.http import HttpSettings
+from app.core.http_settings import HttpSettings
 from app.settings import Settings
 
 

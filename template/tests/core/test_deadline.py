@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.deadline import deadline
-from app.core.http import HttpSettings
+from app.core.http_settings import HttpSettings
+from app.core.middleware.deadline import deadline
 from app.core.service import Service
 from tests.core.harness import build, client_of
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.core.config import ConfigurationError
-from app.core.http import HttpSettings
+from app.core.http_settings import HttpSettings
 from app.core.readiness import ReadinessSettings
 from tests.core.harness import build, client_of, dependency, works
 

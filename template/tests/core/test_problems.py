@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 
-from app.core.http import HttpSettings
+from app.core.http_settings import HttpSettings
 from app.core.problems import Conflict, Unavailable
 from tests.core.harness import build, client_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.core.proxy_headers import ProxyHeaders
+from app.core.middleware.proxy_headers import ProxyHeadersMiddleware
 
 
 def resolve(
@@ -27,7 +27,7 @@ def resolve(
         "client": (peer, 5000) if peer is not None else None,
         "headers": headers,
     }
-    asyncio.run(_wait(ProxyHeaders(app, trusted)(scope, nothing, nothing)))
+    asyncio.run(_wait(ProxyHeadersMiddleware(app, trusted)(scope, nothing, nothing)))
     return seen["client"] and seen["client"][0], seen["scheme"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app.database.migrated import Migrated
+from app.database.readiness import Migrated
 from app.database.session import Database
 from app.database.settings import PROJECT, DatabaseSettings
 from app.settings import Settings

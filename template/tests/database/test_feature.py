@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from app.core.logs import LogSettings
 from app.core.readiness import ReadinessSettings
 from app.core.service import Service
-from app.database.capacity import count_workers
 from app.database.development import MigrationRefused, migrate
+from app.database.readiness import count_workers
 from app.database.session import Database, SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app

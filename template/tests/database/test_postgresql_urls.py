@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.database.postgresql import BACKEND
+from app.database.backends.postgresql import BACKEND
 from app.database.settings import DatabaseSettings
 
 

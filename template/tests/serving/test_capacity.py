@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import capacity, cgroup
+from serving import capacity
 from serving.environment import BadVariable
 
 GIB = 2**30
@@ -117,6 +117,6 @@ def test_v1_memory_without_limit(machine: Path) -> None:
             "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "9223372036854771712",
         },
     )
-    assert cgroup.memory_limit(machine) is None
+    assert capacity.memory_limit(machine) is None
     put(machine, {"sys/fs/cgroup/memory/memory.limit_in_bytes": str(GIB)})
-    assert cgroup.memory_limit(machine) == GIB
+    assert capacity.memory_limit(machine) == GIB

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving import board, hooks
+from serving import hooks, shared_state
 from serving.worker import DrainWorker
 
 
@@ -16,14 +16,14 @@ class Died(DrainWorker):
     def __init__(self) -> None:
         """Without all that makes a worker."""
         self.age, self.pid = 1, 4711
-        self.autopsy: Any = SimpleNamespace(read=lambda: "in block", close=lambda: None)
+        self.crash_report: Any = SimpleNamespace(read=lambda: "in block", close=lambda: None)
 
 
 def test_who_ends_in_the_last_moment_of_a_stop_is_explained(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """gunicorn's stop looks for those that have ended ten times a second, and not at its end."""
-    monkeypatch.setattr(board, "stop", lambda: None)
+    monkeypatch.setattr(shared_state, "stop", lambda: None)
     log = SimpleNamespace(error_log=logging.getLogger("test"), info=print)
     server = SimpleNamespace(
         WORKERS={4711: Died()}, stop=lambda: None, reap_workers=lambda: None, log=log

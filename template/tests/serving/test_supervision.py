@@ -1,4 +1,4 @@
-"""Who notices that something hangs."""
+"""The watchdogs: workers and masters that hang are noticed."""
 
 import contextlib
 import os
@@ -21,9 +21,9 @@ def test_a_blocked_loop_is_replaced_and_explained(serve: Serve) -> None:
     connection.close()
     assert server.get()[0] == 200
     assert [event for event in server.events() if "WORKER TIMEOUT" in event["event"]]
-    (autopsy,) = [event for event in server.events() if "exception" in event]
-    assert "probe_app.py" in autopsy["exception"]
-    assert " in block" in autopsy["exception"]
+    (report,) = [event for event in server.events() if "exception" in event]
+    assert "probe_app.py" in report["exception"]
+    assert " in block" in report["exception"]
 
 
 def test_a_slow_request_is_not_a_blocked_loop(serve: Serve) -> None:

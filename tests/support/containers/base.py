@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.roots import MIRROR, smallest
+from tests.support.rootfs import MIRROR, smallest
 
 SUITE = "trixie"
 

@@ -8,8 +8,8 @@ It stands in namespaces of its own: mounts, processes, network. So nothing of it
 rules of the firewall, ports), and everything it made ends with its first process, however the tests end. What it leaves is its
 folder of data, which keeps the layers for the next run; it can be deleted at any time.
 
-Who uses it holds a shared lock on a file; the keeper, a process of its own (keeper.py), waits for an exclusive one. The kernel
-releases the lock of whoever has died.
+Its users hold a shared lock on a file; the engine process, a process of its own (engine_process.py), waits for an exclusive
+one. The kernel releases the lock of a user that has died.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ class Daemon:
             return
         os.close(self._user)
         self._user = None
-        # Free for an exclusive lock: nobody uses it. Not even for a shared one: the keeper has noticed already.
+        # Free for an exclusive lock: nobody uses it. Not even for a shared one: the engine process has noticed already.
         if self._can_lock("users", fcntl.LOCK_EX) or not self._can_lock("users", fcntl.LOCK_SH):
             self._wait_gone()
 
     def is_running(self) -> bool:
         """
-        Whether there is a keeper.
+        Whether there is an engine process.
         """
         return not self._can_lock("alive", fcntl.LOCK_EX)
 
@@ -124,9 +124,9 @@ class Daemon:
         state = self.place / "state"
         state.unlink(missing_ok=True)
         with (self.place / "log").open("wb") as log:
-            keeper = [sys.executable, "-m", "tests.support.containers.keeper"]
+            engine_process = [sys.executable, "-m", "tests.support.containers.engine_process"]
             subprocess.run(
-                ["setsid", "--fork", *keeper, self.name, str(self.place), str(self.folder)],
+                ["setsid", "--fork", *engine_process, self.name, str(self.place), str(self.folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

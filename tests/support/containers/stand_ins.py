@@ -25,7 +25,7 @@ import pytest
 
 from tests.support.containers import base
 from tests.support.locks import locked
-from tests.support.roots import MIRROR
+from tests.support.rootfs import MIRROR
 
 if TYPE_CHECKING:
     from tests.support.containers.engine import Engine

@@ -18,7 +18,7 @@ import pytest
 from tests.support import failure
 from tests.support.locks import locked
 from tests.support.project import CACHE
-from tests.support.roots import MIRROR
+from tests.support.rootfs import MIRROR
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 

@@ -1,5 +1,5 @@
 """
-The proxies under test: each by its real binary, lower and upper version, in a house of its own.
+The proxies under test: each by its real binary, lower and upper version, in a sandbox of its own.
 
 One module per proxy, which lists its versions in `EDGES`; `every()` is all of them.
 """

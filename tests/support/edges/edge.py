@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import processes, variants
-from tests.support.house import House
 from tests.support.project import Project
+from tests.support.sandbox import Sandbox
 from tests.support.variants import Variant
 
 #: Not example.com, which is refused. `.test` is nobody's.
@@ -25,7 +25,7 @@ TRUSTED = "127.99.0.0/16"
 #: The port on loopback, where a proxy cannot use a unix socket.
 PORT = 8000
 
-# A house has no systemd. Whoever installs is told that the proxy runs and has read its files: the tests start and reload it.
+# A sandbox has no systemd. Whoever installs is told that the proxy runs and has read its files: the tests start and reload it.
 _SYSTEMCTL = "#!/bin/sh\nexit 0\n"
 
 
@@ -70,79 +70,79 @@ class Edge(ABC):
         """
         return Path("/")
 
-    def install(self, house: House, project: Project, *, domain: str = DOMAIN) -> None:
+    def install(self, sandbox: Sandbox, project: Project, *, domain: str = DOMAIN) -> None:
         """
         Let the project's own `install` put its files where they belong, and check them.
         """
         __tracebackhide__ = True
-        self.prepare(house)
-        self.put(house, project, domain=domain)
-        said = self.check(house)
+        self.prepare(sandbox)
+        self.put(sandbox, project, domain=domain)
+        said = self.check(sandbox)
         assert not said, f"the check of {self.name} is not silent:\n{said}"
 
     def put(
-        self, house: House, project: Project, *, domain: str = DOMAIN, check: bool = True
+        self, sandbox: Sandbox, project: Project, *, domain: str = DOMAIN, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """
         What `setup` does for the proxy.
         """
         __tracebackhide__ = True
-        house.write("/usr/local/sbin/systemctl", _SYSTEMCTL, 0o755)
+        sandbox.write("/usr/local/sbin/systemctl", _SYSTEMCTL, 0o755)
         script = project / "deploy" / self.proxy / "install"
-        return house.run("sh", script, domain, f"operator@{domain}", check=check)
+        return sandbox.run("sh", script, domain, f"operator@{domain}", check=check)
 
-    def maintenance(self, house: House, project: Project, state: str) -> None:
+    def maintenance(self, sandbox: Sandbox, project: Project, state: str) -> None:
         """
         Type the line of the rendered chapter that switches it on or off.
         """
-        house.run("sh", "-c", documented(project, self.proxy, rf"(.+?) +# {state}"))
+        sandbox.run("sh", "-c", documented(project, self.proxy, rf"(.+?) +# {state}"))
 
-    def prepare(self, house: House) -> None:  # noqa: B027 (nothing to do is an answer)
+    def prepare(self, sandbox: Sandbox) -> None:  # noqa: B027 (nothing to do is an answer)
         """
-        Put into the house what a package or the administrator would have put there before.
+        Put into the sandbox what a package or the administrator would have put there before.
         """
 
     @abstractmethod
-    def check(self, house: House) -> str:
+    def check(self, sandbox: Sandbox) -> str:
         """
         Let the binary judge the files; fails the test when it refuses them. Returns what it complained about.
         """
 
     @abstractmethod
-    def launch(self, house: House) -> subprocess.Popen[bytes]:
+    def launch(self, sandbox: Sandbox) -> subprocess.Popen[bytes]:
         """
         Start it, in the foreground, as its unit would.
         """
 
     @abstractmethod
-    def reload(self, house: House) -> None:
+    def reload(self, sandbox: Sandbox) -> None:
         """
         Make it read its files again.
         """
 
     @abstractmethod
-    def access_log(self, house: House) -> str:
+    def access_log(self, sandbox: Sandbox) -> str:
         """
         The lines of its access log.
         """
 
-    def balance(self, house: House, project: Project, example: str, ports: Sequence[int]) -> None:
+    def balance(self, sandbox: Sandbox, project: Project, example: str, ports: Sequence[int]) -> None:
         """
         Take an example of `balancing/` into use, its upstreams replaced by these ports of 127.0.0.1, and reload.
         """
         raise NotImplementedError(f"{self.name} has no examples")
 
-    def start(self, house: House) -> subprocess.Popen[bytes]:
+    def start(self, sandbox: Sandbox) -> subprocess.Popen[bytes]:
         """
         Start it and wait until it answers on both ports.
         """
         __tracebackhide__ = True
-        process = self.launch(house)
+        process = self.launch(sandbox)
 
         def listens() -> bool:
             if process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {process.returncode}\n{house.logs()}")
-            with house.inside():
+                raise AssertionError(f"{self.name} ended with {process.returncode}\n{sandbox.logs()}")
+            with sandbox.inside():
                 for port in (80, 443):
                     with socket.socket() as probe:
                         if probe.connect_ex(("127.0.0.1", port)):

