@@ -11,19 +11,18 @@ import json
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import variants
+from tests.support import processes, variants
 from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.service import Service
 
-#: Long enough to be seen, short enough to wait for.
-ENVIRONMENT = {"ACCEPT_SECONDS": "1", "LAME_DUCK_SECONDS": "1"}
+#: Long enough to be seen, also on a busy machine; short enough to wait for.
+ENVIRONMENT = {"ACCEPT_SECONDS": "3", "LAME_DUCK_SECONDS": "1"}
 
 
 @contextmanager
@@ -37,37 +36,42 @@ def step(what: str) -> Iterator[None]:
     print(f"   {time.monotonic() - begun:.2f} s", flush=True)
 
 
-def show(service: Service, method: str, path: str, **options: object) -> None:
+def show(service: Service, method: str, path: str, status: int, **options: object) -> None:
     """
-    Make a request and print the answer.
+    Make a request, print the answer, and end the demo if it is not the one that is expected.
     """
     answer = service.request(method, path, **options)
     sent = f" {json.dumps(options['json'])}" if "json" in options else ""
     print(f"   {method} {path}{sent}\n   → {answer.status_code} {answer.text}", flush=True)
+    if answer.status_code != status:
+        raise SystemExit(f"{method} {path} was answered {answer.status_code}, not {status}")
 
 
 def exchange(service: Service) -> None:
     """
     Show it answering.
     """
-    show(service, "GET", "/health")
-    show(service, "GET", "/ready")
-    show(service, "POST", "/api/v1/items", json={"name": f"Demo {time.time_ns()}"})
-    show(service, "GET", "/api/v1/items?limit=3")
-    show(service, "GET", "/nowhere")
+    show(service, "GET", "/health", 200)
+    show(service, "GET", "/ready", 200)
+    show(service, "POST", "/api/v1/items", 201, json={"name": f"Demo {time.time_ns()}"})
+    show(service, "GET", "/api/v1/items?limit=3", 200)
+    show(service, "GET", "/nowhere", 404)
 
 
 def drain(service: Service) -> None:
     """
     Show a stop: not ready, yet answering, then gone with exit code 0.
     """
-    stopping = threading.Thread(target=service.stop)
-    stopping.start()
-    time.sleep(0.3)
-    show(service, "GET", "/ready")
-    show(service, "GET", "/api/v1/items?limit=1")
-    stopping.join()
-    print(f"   stopped with exit code {service.returncode}; processes left: {len(service.members())}", flush=True)
+    service.signal(signal.SIGTERM)
+    # The master passes the signal on to its workers: until one has it, it says 200.
+    processes.wait_until(lambda: service.get("/ready").status_code == 503, seconds=10, what="/ready is 503")
+    show(service, "GET", "/ready", 503)
+    show(service, "GET", "/api/v1/items?limit=1", 200)
+    service.process.wait(service.project.facts["stop_seconds"])
+    left = len(service.members())
+    print(f"   stopped with exit code {service.returncode}; processes left: {left}", flush=True)
+    if service.returncode or left:
+        raise SystemExit("the stop was not clean")
 
 
 def main(*, once: bool) -> None:

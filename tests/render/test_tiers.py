@@ -296,11 +296,27 @@ def nightly() -> set[str]:
     return found
 
 
+def section(heading: str) -> str:
+    """
+    A section of tests/README.md.
+    """
+    return (ROOT / "tests/README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_every_tier_is_in_the_table() -> None:
+    """
+    tests/README.md says of each what it proves, and of nothing else.
+    """
+    table = TABLE.findall(section("Tiers"))
+    assert len(table) == len(set(table))
+    assert set(table) == {f"tests/{tier.name}" for tier in TIERS}
+
+
 def test_what_runs_nightly_is_in_the_table() -> None:
     """
     Nothing is dropped in silence: each is named in tests/README.md, with what it costs, and nothing else is.
     """
-    table = TABLE.findall((ROOT / "tests/README.md").read_text())
+    table = TABLE.findall(section("What runs nightly"))
     assert len(table) == len(set(table))
     assert set(table) == nightly()
 

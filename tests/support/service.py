@@ -160,9 +160,10 @@ class Service:
         Ask it to stop and wait for its end. Returns how many seconds it took; the exit code is `.returncode`.
         """
         __tracebackhide__ = True
-        limit = seconds or self.project.facts["stop_seconds"]
         begun = time.monotonic()
+        # Before anything is looked up: facts take a moment, in which others already ask what a stopping service says.
         self.signal(number)
+        limit = seconds or self.project.facts["stop_seconds"]
         try:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
