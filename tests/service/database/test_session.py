@@ -19,7 +19,7 @@ from app.database.session import Database, SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.sql import COUNT, ENDLESS, INSERT
+from tests.service.database.sql import COUNT, ENDLESS, INSERT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("rows")]
 

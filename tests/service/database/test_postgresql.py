@@ -18,8 +18,8 @@ from app.database.session import SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.routes import add_row_routes
-from tests.database.sql import COUNT, ENDLESS
+from tests.service.database.routes import add_row_routes
+from tests.service.database.sql import COUNT, ENDLESS
 from tests.fixtures.database import run_sql
 from tests.fixtures.postgresql import Relay
 

@@ -8,7 +8,7 @@ from typing import get_type_hints
 from app.core.config import EnvironmentSettings
 from app.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Read by gunicorn.conf.py, not by the application.
 SERVER = "# Server"
 
