@@ -1,6 +1,6 @@
 # Every target calls a script of the same name in scripts/, which works without make too.
 .DEFAULT_GOAL := help
-.PHONY: help demo prove pods image-figures test lint format render scatter constraints bench install-tools
+.PHONY: help demo prove pods image-figures test lint format render scatter weight constraints bench install-tools
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,10 +28,13 @@ format: ## Format the code and fix what can be fixed
 	@scripts/uv run --frozen ruff format
 
 render: ## Render the working tree: make render OPTIONS="database=none ci=none" DEST=/tmp/service
-	@scripts/render "$(DEST)" $(OPTIONS)
+	@scripts/render $(ARGS) "$(DEST)" $(OPTIONS)
 
 scatter: ## Print where each option is used in the template
 	@scripts/scatter
+
+weight: ## Print how many files and lines the three named variants have, by directory
+	@scripts/weight
 
 constraints: ## Move the set of versions that rendered projects are constrained to
 	@scripts/constraints

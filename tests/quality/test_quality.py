@@ -1,5 +1,6 @@
 """
-A rendered project passes its own checks, in its own environment, as locked and as a user gets it today.
+A rendered project passes its own checks, in its own environment, as locked and as a user gets it today. So do the tests
+of its code that are not rendered: they are put into a copy of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.questions import levels
+from tests.support.service_tests import PLACE, SOURCE, everything, fitting, put_into, with_service_tests
 from tests.support.stack import Postgres
 from tests.support.variants import Variant, each_value, named, of, variants
 
@@ -29,8 +31,8 @@ UNREAD = (
 )
 #: What its tests look at, beside the dependencies and the options of pytest.
 TESTED = (".env.example", "alembic.ini", "app/", "gunicorn.conf.py", "migrations/", "serving/", "tests/")
-#: The serving layer: whoever boots a server in its tests reads this, and neither the example nor the database.
-SERVING = ("gunicorn.conf.py", "serving/", "tests/serving/")
+#: The serving layer: the service tests that boot a server read this, and neither the example nor the database.
+SERVING = ("gunicorn.conf.py", "serving/")
 
 
 def files(project: Project, *, read: Callable[[str], bool]) -> dict[str, bytes]:
@@ -72,15 +74,11 @@ def is_tested(projects: Projects, variant: Variant) -> bool:
     return any(tested(other) == own for other in before(projects, variant))
 
 
-def booting(project: Project) -> list[str]:
+def booting(project: Project) -> set[str]:
     """
-    The tests of the serving layer that boot servers, for most of a minute.
+    The service tests for a project that boot servers, for most of a minute.
     """
-    found = [
-        name
-        for name in project.tree()
-        if name.startswith("tests/serving/test_") and "serve: Serve" in project.read(name)
-    ]
+    found = {name for name in fitting(project.path) if "serve: Serve" in (SOURCE / name).read_text()}
     assert found
     return found
 
@@ -100,11 +98,18 @@ def booted(projects: Projects, variant: Variant) -> set[str]:
     return {name for other in before(projects, variant) if layer(other).items() <= own for name in booting(other)}
 
 
-def suite(ignored: Iterable[str]) -> list[str]:
+def without(ignored: Iterable[str]) -> list[str]:
     """
-    The command for its tests, without some files of them.
+    The options that leave out some of the service tests.
     """
-    return ["scripts/test", "-q", *(f"--ignore={name}" for name in sorted(ignored))]
+    return [f"--ignore={PLACE}/{name}" for name in sorted(ignored)]
+
+
+def test_every_service_test_has_a_project(projects: Projects) -> None:
+    """
+    The maximal variant has all the code that they test: none is left out because a name is out of date.
+    """
+    assert fitting(projects.render(named("maximal")).path) == everything()
 
 
 @variants(each_value)
@@ -118,25 +123,45 @@ def test_lint(projects: Projects, variant: Variant) -> None:
 
 
 @variants(each_value)
+def test_lint_of_service_tests(projects: Projects, variant: Variant, workplace: Path) -> None:
+    """
+    By the rules of the project, the tests that are put into it are as clean.
+    """
+    if has_twin(projects, variant):
+        return
+    with_service_tests(projects.render(variant).sync(), workplace).run("scripts/lint")
+
+
+@variants(each_value)
 def test_suite(projects: Projects, variant: Variant) -> None:
     """
     Its own tests pass on the embedded database, and warn of nothing.
     """
     if is_tested(projects, variant):
         return
-    project = projects.render(variant).sync()
-    project.run(*suite(booted(projects, variant)))
+    projects.render(variant).sync().run("scripts/test", "-q")
+
+
+@variants(each_value)
+def test_service_tests(projects: Projects, variant: Variant, workplace: Path) -> None:
+    """
+    Those of its code that are not rendered pass in it as well.
+    """
+    if is_tested(projects, variant):
+        return
+    project = with_service_tests(projects.render(variant).sync(), workplace)
+    project.run("scripts/test", "-q", PLACE, *without(booted(projects, variant)))
 
 
 @pytest.mark.xdist_group("default")
 def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workplace: Path) -> None:
     """
-    With DATABASE_URL its own tests pass on PostgreSQL, as in its CI, after the migrations have run.
+    With DATABASE_URL all these tests pass on PostgreSQL, as in its CI, after the migrations have run.
     """
-    project = projects.render(named("default")).sync().copy(workplace)
+    project = with_service_tests(projects.render(named("default")).sync(), workplace)
     database = {"DATABASE_URL": postgres.create_database()}
     project.run("make", "migrate", env=database)
-    project.run(*suite(booting(project)), env=database)
+    project.run("scripts/test", "-q", *without(booting(project)), env=database)
 
 
 @pytest.mark.xdist_group("newest")
@@ -144,7 +169,7 @@ def test_newest_versions(projects: Projects, workplace: Path) -> None:
     """
     Without the constraints, as of today: what a dependency released this morning breaks, is seen here.
     """
-    project = projects.render(named("default")).copy(workplace)
+    project = with_service_tests(projects.render(named("default")), workplace)
     text, count = CONSTRAINTS.subn("", project.read("pyproject.toml"))
     assert count == 1
     (project / "pyproject.toml").write_text(text)
@@ -165,7 +190,10 @@ def test_example_can_be_dropped(projects: Projects, workplace: Path, variant: Va
     assert not [path for path in left if re.search(r"\b(items|quotes|drop)\b|drop_", path)]
     assert not [path for path in left if "drop-example" in project.read(path)]
     project.run("scripts/lint")
-    project.run(*suite(booting(project)))
+    project.run("scripts/test", "-q")
+    put_into(project.path)
+    project.run("scripts/lint")
+    project.run("scripts/test", "-q", PLACE, *without(booting(project)))
 
 
 @pytest.mark.xdist_group("default")

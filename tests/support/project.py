@@ -79,7 +79,8 @@ class Project:
         """
         The command that renders the same project for a person.
         """
-        return f'make render OPTIONS="{self.variant.options}" DEST=/tmp/{self.variant.id}'
+        tests = "ARGS=--tests " if (self / "tests" / "service").is_dir() else ""
+        return f'make render {tests}OPTIONS="{self.variant.options}" DEST=/tmp/{self.variant.id}'
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")

@@ -117,6 +117,60 @@ def downgrade() -> None:
     op.drop_table("orders")
 '''
 
+OWN_TESTS = "tests/shop"
+SHOP_TEST = '''"""Tests of the shop."""
+
+from fastapi.testclient import TestClient
+
+from app.shop.router import shop
+from app.shop.settings import ShopSettings
+from tests.core.harness import build, client_of, dependency, works
+
+URL = "/api/v1/shop"
+
+
+def test_default(client: TestClient) -> None:
+    """By itself it is in euros."""
+    assert client.get(URL).json() == {"currency": "EUR"}
+
+
+def test_another_currency() -> None:
+    """One may be set."""
+    service = build(shop(ShopSettings(currency="CHF")), dependency("bank", works))
+    with client_of(service) as client:
+        assert client.get(URL).json() == {"currency": "CHF"}
+        assert client.get("/ready").json()["checks"]["bank"]["status"] == "up"
+'''
+SHOP_DATA_TEST = '''"""Tests of the shop."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.database.session import Database
+from app.settings import Settings
+from app.shop.models import Order
+from tests.core.harness import works
+from tests.fixtures.database import alembic_config, run_sql
+
+URL = "/api/v1/shop"
+
+
+def test_orders_are_counted(client: TestClient, database_url: str) -> None:
+    """Of an item that there is."""
+    item = client.post("/api/v1/items", json={"name": "lamp"}).json()
+    run_sql(database_url, f"INSERT INTO orders (item_id) VALUES ({item['id']})")
+    assert client.get(URL).json() == {"currency": "EUR", "orders": 1}
+
+
+@pytest.mark.anyio
+async def test_an_order_is_found(database: Database, settings: Settings) -> None:
+    """In a session of the test's own."""
+    async with database.session() as session:
+        assert await session.get(Order, 1) is None
+    await works({})
+    assert alembic_config(settings.database.effective_url)
+'''
+
 #: Text of the owner's, by path; what git ignores among it.
 Files = Mapping[str, str]
 SECRETS: Files = {
@@ -141,11 +195,13 @@ def change(project: Project, name: str, old: str, new: str) -> None:
 
 def feature(project: Project, old: Project) -> None:
     """
-    A feature with settings and, where there is a database, a table, a foreign key and a migration.
+    A feature with settings, tests and, where there is a database, a table, a foreign key and a migration.
     """
     has_database = (project / "migrations").is_dir()
     write(project, {"app/shop/__init__.py": "", "app/shop/settings.py": SHOP_SETTINGS})
     write(project, {"app/shop/router.py": SHOP_DATA_ROUTER if has_database else SHOP_ROUTER})
+    test = SHOP_DATA_TEST if has_database else SHOP_TEST
+    write(project, {f"{OWN_TESTS}/__init__.py": "", f"{OWN_TESTS}/test_shop.py": test})
     if has_database:
         write(project, {"app/shop/models.py": SHOP_MODELS, "migrations/versions/0002_orders.py": SHOP_MIGRATION})
     change(project, MAIN, "\n\n\ndef features(", "\nfrom app.shop.router import shop\n\n\ndef features(")

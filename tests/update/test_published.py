@@ -26,7 +26,7 @@ from tests.support.published import STATES, TODAY, State
 from tests.support.releases import UserProject, git
 from tests.support.variants import Variant
 from tests.update.conftest import History
-from tests.update.owners import EDITS, ENDPOINT, LAST_SECTION, OWN, SECRETS, Edit, copied
+from tests.update.owners import EDITS, ENDPOINT, LAST_SECTION, OWN, OWN_TESTS, SECRETS, Edit, copied
 
 SETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -170,7 +170,8 @@ def settle(project: UserProject, path: str) -> None:
 
 def boot(project: UserProject) -> None:
     """
-    The production server starts, migrates an empty database by the owner's migrations too, and serves what is his.
+    The production server starts, migrates an empty database by the owner's migrations too, and serves what is his. His
+    tests pass.
     """
     shutil.rmtree(project / "var", ignore_errors=True)
     (project / "uv.lock").unlink(missing_ok=True)
@@ -183,6 +184,8 @@ def boot(project: UserProject) -> None:
             answer = service.client.get(ENDPOINT)
             assert answer.status_code == 200, answer.text
             assert answer.json()["currency"] == "CHF"
+    if (project / OWN_TESTS).exists():
+        project.run("scripts/test", "-q", OWN_TESTS)
 
 
 FIRST, SECOND, THIRD = STATES
@@ -286,7 +289,12 @@ def test_the_recipe_finds_what_was_edited_in_files_that_leave(history: History, 
     leaving = "deploy/release/__main__.py"
     with (project / leaving).open("a") as file:
         file.write("# Ours.\n")
-    (project / "tests" / "release" / "test_ours.py").write_text("# Ours.\n")
+    added = ["tests/release/test_ours.py", "tests/serving/test_ours.py"]
+    for name in added:
+        (project / name).write_text("# Ours.\n")
+    edited = "tests/core/test_problems.py"
+    with (project / edited).open("a") as file:
+        file.write("# Ours.\n")
     project.commit("ours, in the commit after the first or in the first itself")
     git(project.path, "reset", "-q", "--soft", git(project.path, "rev-list", "--max-parents=0", "HEAD").strip())
     git(project.path, "commit", "-q", "--amend", "-m", "start")
@@ -297,7 +305,7 @@ def test_the_recipe_finds_what_was_edited_in_files_that_leave(history: History, 
     uvx.chmod(0o755)
     path = {"PATH": f"{uvx.parent}:{os.environ['PATH']}"}
     said = project.run("sh", "-euc", find, env=path).stdout
-    assert said.splitlines()[-2:] == [leaving, "tests/release/test_ours.py"], said
+    assert sorted(said.splitlines()[-4:]) == [leaving, edited, *added], said
     assert project.changed() == []
 
     (project / leaving).unlink()
@@ -305,3 +313,9 @@ def test_the_recipe_finds_what_was_edited_in_files_that_leave(history: History, 
     kept = [name for name in project.changed() if name != leaving]
     assert len(kept) == 1
     assert project.read(kept[0]).endswith("# Ours.\n")
+
+    project.update(TODAY)
+    assert project.conflicts() == []
+    assert not (project / edited).exists()
+    for name in (*added, kept[0]):
+        assert project.read(name).endswith("# Ours.\n"), name

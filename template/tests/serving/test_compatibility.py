@@ -1,40 +1,16 @@
-"""The worker recognises a uvicorn that it was not tested with."""
+"""The installed uvicorn is one that the drain of `serving/` was tested with."""
 
 import pytest
-import uvicorn
 from uvicorn.protocols.http import h11_impl, httptools_impl
-from uvicorn.server import Server
 
 from serving import compatibility
 
 
 @pytest.mark.parametrize("module", [h11_impl, httptools_impl])
 def test_the_installed_uvicorn_is_known(module: object) -> None:
-    """Both HTTP protocols have the names that the drain relies on."""
+    """
+    With any other version the server still runs, but a stop loses requests: the constraints in
+    `pyproject.toml` keep it.
+    """
     name = "H11Protocol" if module is h11_impl else "HttpToolsProtocol"
     assert compatibility.problems(getattr(module, name)) == []
-
-
-def test_another_series_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version that was never tested is named."""
-    monkeypatch.setattr(uvicorn, "__version__", "0.99.1")
-    assert (
-        "uvicorn 0.99.1 is not among" in compatibility.problems(httptools_impl.HttpToolsProtocol)[0]
-    )
-
-
-def test_missing_names_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is each name that is gone."""
-
-    class Bare:
-        def __init__(self) -> None:
-            pass
-
-    monkeypatch.delattr(Server, "on_tick")
-    monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Bare)
-    found = compatibility.problems(httptools_impl.HttpToolsProtocol)
-    assert found == [
-        "uvicorn.Server.on_tick does not exist",
-        "RequestResponseCycle.default_headers does not exist",
-        "RequestResponseCycle.response_started does not exist",
-    ]

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from tests.serving import turns
-from tests.serving.running import PATIENCE, ROOT
+from tests.service.serving import turns
+from tests.service.serving.running import PATIENCE, ROOT
 
 
 def test_of_those_who_ask_at_once_one_may_leave() -> None:

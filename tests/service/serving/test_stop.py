@@ -9,8 +9,8 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 
 import pytest
 
-from tests.serving.conftest import Serve
-from tests.serving.running import PATIENCE, Server, ask, wait_until
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import PATIENCE, Server, ask, wait_until
 
 # Nobody has the patience for these: what ends in time has not waited for them.
 LONG = {"ACCEPT_SECONDS": "60", "LAME_DUCK_SECONDS": "60", "REQUEST_SECONDS": "60"}

@@ -18,13 +18,25 @@ from app.database.session import SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.routes import add_row_routes
-from tests.database.sql import COUNT, ENDLESS
 from tests.fixtures.database import run_sql
-from tests.fixtures.postgresql import Relay
+from tests.service.database.relay import Relay
+from tests.service.database.routes import add_row_routes
+from tests.service.database.sql import COUNT, ENDLESS
 
 # For what happens as soon as the machine gets round to it.
 PATIENCE = 20.0
+
+
+@pytest.fixture
+def relay(server_url: str | None) -> Iterator[Relay]:
+    """Put a relay in front of the server."""
+    if server_url is None:
+        pytest.skip("needs DATABASE_URL of a PostgreSQL server")
+    parts = urlsplit(server_url)
+    relay = Relay(parts.hostname or "127.0.0.1", parts.port or 5432)
+    relay.up()
+    yield relay
+    relay.down()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from signal import SIGKILL, SIGTERM, SIGTTIN
 
 import pytest
 
-from tests.serving.conftest import Serve
-from tests.serving.running import wait_until
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import wait_until
 
 
 def test_ready_is_sent_when_all_workers_serve(serve: Serve, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from serving import healthcheck
-from tests.serving.conftest import Serve
-from tests.serving.running import PATIENCE, ROOT, wait_until
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import PATIENCE, ROOT, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -10,7 +10,7 @@ from app.core.logs import LogSettings, configure_logging
 from app.rate_limit.memory import open_memory
 from app.rate_limit.table import SEED_BYTES, SIZE, Table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # What a worker does: count five requests of one client at one moment.
 WORKER = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import Server
+from tests.service.serving.running import Server
 
 Serve = Callable[..., Server]
 

@@ -7,9 +7,9 @@ import pytest
 
 from serving.environment import BadVariable
 from serving.readiness import GateConditions
-from tests.serving.conftest import Serve
-from tests.serving.running import wait_until
-from tests.serving.test_boot import kill
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import wait_until
+from tests.service.serving.test_boot import kill
 
 
 def answer(**checks: str) -> str:

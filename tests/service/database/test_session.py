@@ -1,5 +1,5 @@
 """
-One session per request: when it commits, when it rolls back, and that it never keeps a connection.
+One session per request: what a client was told is committed, and no connection is ever kept.
 """
 
 import asyncio
@@ -9,17 +9,16 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core.problems import Conflict
 from app.core.service import Service
 from app.database.session import Database, SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.sql import COUNT, ENDLESS, INSERT
+from tests.service.database.sql import COUNT, ENDLESS, INSERT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("rows")]
 
@@ -48,32 +47,12 @@ def settings(settings: Settings, seconds: float) -> Settings:
 
 @pytest.fixture
 def service(settings: Settings) -> Service:
-    """Add routes that do what endpoints do wrong."""
+    """Add a route that is quick and one that never ends."""
     service = create_app(settings)
 
     @service.post("/write")
     async def write(session: SessionDep) -> None:
         await session.execute(text(INSERT))
-
-    @service.post("/conflict")
-    async def conflict(session: SessionDep) -> None:
-        await session.execute(text(INSERT))
-        raise Conflict("no")
-
-    @service.post("/bug")
-    async def bug(session: SessionDep) -> None:
-        await session.execute(text(INSERT))
-        raise RuntimeError
-
-    @service.post("/failing-commit")
-    async def failing_commit(session: SessionDep) -> str:
-        await session.execute(text(INSERT))
-
-        @event.listens_for(session.sync_session, "before_commit")
-        def fail(session: object) -> None:
-            raise RuntimeError
-
-        return "done"
 
     @service.post("/slow")
     async def slow(session: SessionDep) -> None:
@@ -81,21 +60,6 @@ def service(settings: Settings) -> Service:
         await session.execute(text(ENDLESS))
 
     return service
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "rows_after"),
-    [("/write", 200, 1), ("/conflict", 409, 0), ("/bug", 500, 0), ("/failing-commit", 500, 0)],
-)
-async def test_commits_only_what_succeeds(
-    client: TestClient, database: Database, path: str, status: int, rows_after: int
-) -> None:
-    """
-    An endpoint that raises, and a commit that fails, are told to the client and leave nothing.
-    """
-    response = await asyncio.to_thread(client.post, path)
-    assert response.status_code == status
-    assert await count(database) == rows_after
 
 
 async def test_commits_before_the_response_is_sent(service: Service, database: Database) -> None:

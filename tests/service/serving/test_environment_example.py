@@ -2,7 +2,7 @@
 
 import re
 
-from tests.serving.running import ROOT
+from tests.service.serving.running import ROOT
 
 # Read by the application as well, and listed among its variables; and one that has no effect.
 ELSEWHERE = {"APP_ENV", "LOG_LEVEL", "LOG_FORMAT", "REQUEST_SECONDS", "ROOT_PATH", "PORT"}

@@ -22,8 +22,8 @@ from app.database.session import Database, SessionDep
 from app.database.settings import DatabaseSettings
 from app.main import create_app
 from app.settings import Settings
-from tests.database.routes import add_row_routes
 from tests.fixtures.database import alembic_config, run_sql
+from tests.service.database.routes import add_row_routes
 
 
 def with_routes(service: Service) -> Service:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parents[2]
 PATIENCE = 15.0
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from app.core.service import Service
 from app.database.session import SessionDep
-from tests.database.sql import COUNT, INSERT
+from tests.service.database.sql import COUNT, INSERT
 
 
 def add_row_routes(service: Service) -> None:

@@ -5,8 +5,8 @@ import os
 import signal
 import time
 
-from tests.serving.conftest import Serve
-from tests.serving.running import wait_until
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import wait_until
 
 # What systemd sets for WatchdogSec=1.
 WATCHED = {"WATCHDOG_USEC": "1000000"}

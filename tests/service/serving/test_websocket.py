@@ -2,8 +2,8 @@
 
 import socket
 
-from tests.serving.conftest import Serve
-from tests.serving.running import PATIENCE
+from tests.service.serving.conftest import Serve
+from tests.service.serving.running import PATIENCE
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
