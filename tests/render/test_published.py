@@ -235,7 +235,7 @@ def test_what_leaves_is_said_before_an_update() -> None:
     section = (questions.ROOT / "docs" / "updating.md").read_text().split("## Files that leave\n")[1].split("\n## ")[0]
     listed = re.findall(r"^- `(.+?)`$", section, re.M)
     assert [path for path in leaving() if not path.startswith(tuple(listed))] == []
-    recipe = re.search(r"^git ls-files (.*?) \|", section, re.M)
+    recipe = re.search(r"^git ls-files (.*?) \|", section, re.M | re.S)
     assert recipe
     for path in listed:
         assert any(old.startswith(path) for state in STATES for old in state.paths), f"{path} never was in a service"
