@@ -40,7 +40,7 @@ class Result:
 
     @property
     def goals(self) -> list[Goal]:
-        """What design and README promise."""
+        """What design and docs/proof.md promise."""
         cost = {cost.name: cost for cost in self.costs}
         start = {start.name: start for start in self.starts}
         return [

@@ -1,5 +1,5 @@
 """
-The table of events and edges, kept in a file so that the README and a report can quote what was really counted.
+The table of events and edges, kept in a file so that docs/proof.md and a report can quote what was really counted.
 """
 
 from __future__ import annotations
