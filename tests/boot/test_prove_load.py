@@ -173,9 +173,7 @@ def test_every_request_is_written_once() -> None:
             finally:
                 del connection.send
 
-    requests = [
-        Recording(request.method, request.path, ["X-Client: {client}"], request.body) for request in REQUESTS
-    ]
+    requests = [Recording(request.method, request.path, ["X-Client: {client}"], request.body) for request in REQUESTS]
     with server(resets) as port, prove.Load(port, requests, 2, 0) as load:
         wait_until(lambda: sent(load) >= 40, seconds=60, what="40 requests")
     heads = [data for data in written if data.startswith((b"GET", b"POST"))]
