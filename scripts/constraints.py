@@ -40,8 +40,11 @@ def resolve(project: Project) -> dict[str, str]:
 def lines(packages: dict[str, str], guard: str = "") -> str:
     """
     A part of the block, under a guard.
+
+    The spaces tell these lines from those of the states in which this table was not the last: an update moves the
+    table, and not all that came after it, which owners do edit.
     """
-    body = "".join(f'    "{name}=={version}",\n' for name, version in sorted(packages.items()))
+    body = "".join(f'    "{name} == {version}",\n' for name, version in sorted(packages.items()))
     return f"    # {{% if {guard} %}}\n{body}    # {{% endif %}}\n" if guard and body else body
 
 

@@ -51,15 +51,17 @@ def lost(counted: dict[str, Any]) -> str:
     """
     A cell: lost of sent, and what went down with a worker.
     """
-    cell = f"{counted['lost']} of {counted['sent']:,}"
-    return cell + (f", {counted['in_flight']} in flight" if counted["in_flight"] else "")
+    outcomes = counted["outcomes"]
+    in_flight = outcomes.get("in flight in that worker", 0)
+    cell = f"{counted['lost']} of {sum(outcomes.values()):,}"
+    return cell + (f", {in_flight} in flight" if in_flight else "")
 
 
 def slowest(counted: dict[str, Any]) -> str:
     """
     A cell: the slowest answer.
     """
-    return f"{counted['slowest_ms']:,.0f} ms"
+    return f"{counted['slowest'] * 1000:,.0f} ms"
 
 
 @contextlib.contextmanager

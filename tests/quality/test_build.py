@@ -259,9 +259,9 @@ def test_nothing_committed_says_what_to_type(checkout: Checkout) -> None:
     """
     Before the first commit, and outside of a repository.
     """
-    assert 'git init && git add -A && git commit -m "Start"' in checkout.refuse()
+    assert 'git init -b main && git add -A && git commit -m "Start"' in checkout.refuse()
     shutil.rmtree(checkout.path.parent / ".git")
-    assert 'git init && git add -A && git commit -m "Start"' in checkout.refuse()
+    assert 'git init -b main && git add -A && git commit -m "Start"' in checkout.refuse()
 
 
 def test_a_lock_that_is_not_committed_says_what_to_type(checkout: Checkout) -> None:

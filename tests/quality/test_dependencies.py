@@ -21,7 +21,7 @@ from tests.support.variants import Variant, of
 PRODUCTION = ("app/", "serving/", "migrations/", "gunicorn.conf.py")
 #: Used without being imported here: programs, plugins, drivers that a URL names, and what the test client stands on.
 UNIMPORTED = {"aiosqlite", "asyncpg", "fastapi-cli", "httpx2", "mypy", "pytest-cov", "ruff"}
-FIRST_PARTY = {"app", "serving", "tests", "migrations", "proving", "release"}
+FIRST_PARTY = {"app", "serving", "tests", "migrations", "release"}
 
 MAPPING = "import importlib.metadata as m, json; print(json.dumps(m.packages_distributions()))"
 

@@ -21,7 +21,7 @@ from tests.support.variants import Variant, each_value, named, of, pairwise, var
 GITHUB = ".github/workflows"
 
 
-def workflows(project: Project) -> dict[str, dict[str, Any]]:
+def workflows(project: Project) -> dict[str, dict[Any, Any]]:
     """
     GitHub's workflows by the name of their file.
     """
@@ -42,7 +42,7 @@ def jobs(project: Project) -> dict[str, dict[str, Any]]:
     return {name: job for name, job in pipeline.items() if isinstance(job, dict) and "script" in job}
 
 
-def commands(workflow: dict[str, Any]) -> list[str]:
+def commands(workflow: dict[Any, Any]) -> list[str]:
     """
     What a workflow runs, step by step.
     """
@@ -84,6 +84,23 @@ def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant
         assert pipeline["variables"]["UV_PYTHON"] == python
     if variant.facts["has_image"]:
         assert f"ARG PYTHON_IMAGE=python:{python}-slim" in project.read("Dockerfile").splitlines()
+
+
+def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
+    """
+    Whatever it is called: no branch is named, and a push to another one runs nothing.
+    """
+    on_default = "github.event_name != 'push' || github.ref_name == github.event.repository.default_branch"
+    found = workflows(projects.render(of()))
+    assert found.pop("deploy")[True]["push"] == {"tags": ["v*"]}
+    assert found.keys() == {"ci", "database", "image"}
+    for name, workflow in found.items():
+        # YAML reads `on` as true.
+        assert workflow[True]["push"] == {"branches": ["**"]}, name
+        assert "pull_request" in workflow[True], name
+        assert [job["if"] for job in workflow["jobs"].values()] == [on_default], name
+    pipeline = yaml.safe_load(projects.render(of(ci="gitlab")).read(".gitlab-ci.yml"))
+    assert {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"} in pipeline["workflow"]["rules"]
 
 
 @pytest.mark.parametrize("name", ["default", "maximal"])

@@ -54,6 +54,15 @@ def test_seams_are_valid_unrendered(path: str) -> None:
         tomllib.loads(quoted)
 
 
+def test_the_constraints_are_the_last_table() -> None:
+    """
+    What the template adds to pyproject.toml comes before them, so it never meets tables that an owner has appended.
+    """
+    text = scatter.templated()["pyproject.toml.jinja"]
+    assert re.findall(r"^\[(.+)\]$", text, re.M)[-1] == "tool.uv"
+    assert text.endswith("    # constraints: end\n]\n")
+
+
 def test_no_path_depends_on_an_answer() -> None:
     """
     The answers file is the only one with a templated name: Copier wants it so.

@@ -1,1 +1,0 @@
-"""What `scripts/prove` is made of."""
