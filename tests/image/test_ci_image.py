@@ -46,7 +46,9 @@ def project(projects: Projects, tmp_path_factory: pytest.TempPathFactory) -> Pro
     """
     A checkout with a lock, as CI finds it; with compose, whose files are looked at too.
     """
-    project = projects.render(of(project_slug=SLUG, targets=["vm", "container"])).copy(tmp_path_factory.mktemp("ci") / "work")
+    project = projects.render(of(project_slug=SLUG, targets=["vm", "container"])).copy(
+        tmp_path_factory.mktemp("ci") / "work"
+    )
     project.run("uv", "lock")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")

@@ -152,7 +152,9 @@ def grown(seed: Pair, missing: Mapping[Pair, None], order: Iterable[str]) -> dic
         answers: dict[str, Any] = dict(seed)
         for name in order:
             if name not in answers:
-                joined = {value: set(pairs_with(name, value, answers)) for value in map(frozen, questions.levels()[name])}
+                joined = {
+                    value: set(pairs_with(name, value, answers)) for value in map(frozen, questions.levels()[name])
+                }
                 fitting = [value for value, made in joined.items() if made <= possible().keys()]
                 fitting.sort(key=lambda value: -len(missing.keys() & joined[value]))
                 for value in fitting:
