@@ -28,7 +28,7 @@ from tests.support.variants import Variant, named, of
 
 DEFAULT = named("default")
 #: Nothing but the image: minimal itself has none.
-MINIMAL = Variant("minimal-container", {**named("minimal").answers, "targets": ["container"], "proxy": "none"})
+MINIMAL = Variant("minimal-image", {**named("minimal").answers, "targets": ["image"]})
 SQLITE = of(database="sqlite", proxy="none")
 VARIANTS = (DEFAULT, MINIMAL, named("maximal"), SQLITE)
 

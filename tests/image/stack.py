@@ -43,9 +43,11 @@ class Way:
     @property
     def variant(self) -> Variant:
         """
-        The default with another proxy. A slug of its own, since images are named after it; past the proxy with SQLite.
+        A machine with and without containers, behind a proxy. A slug of its own, since images are named after it; past the
+        proxy with SQLite.
         """
         answers: dict[str, Any] = {"project_name": f"By {self.proxy}", "edge_rate": RATE, "app_rate": RATE}
+        answers["targets"] = ["vm", "container"]
         answers["app_rate" if self.proxy in {"nginx", "traefik"} else "edge_rate"] = "auto"
         if self.proxy == "none":
             answers |= {"database": "sqlite", "targets": ["container"]}

@@ -18,7 +18,7 @@ from tests.support.variants import Variant, of
 #: One after another: what is left is told by its name.
 pytestmark = pytest.mark.xdist_group("ci-image")
 
-#: A name that no other test of this engine uses; otherwise the default.
+#: A name that no other test of this engine uses.
 SLUG = "looked-at"
 #: Takes what the real scanner is given, which is in a registry as its database is: an image as `docker save` writes it.
 #: It finds something unless it has been told what to leave out.
@@ -44,9 +44,11 @@ BREAKAGES = (
 @pytest.fixture(scope="module")
 def project(projects: Projects, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """
-    A checkout with a lock, as CI finds it.
+    A checkout with a lock, as CI finds it; with compose, whose files are looked at too.
     """
-    project = projects.render(of(project_slug=SLUG)).copy(tmp_path_factory.mktemp("ci") / "work")
+    project = projects.render(of(project_slug=SLUG, targets=["vm", "container"])).copy(
+        tmp_path_factory.mktemp("ci") / "work"
+    )
     project.run("uv", "lock")
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")

@@ -29,7 +29,7 @@ CONTRACT: dict[str, tuple[Any, ...]] = {
     "database": ("postgresql", "postgresql", "sqlite", "none"),
     "request_budget": ("auto",),
     "body_limit": ("auto",),
-    "targets": (["vm", "container"], "vm", "container", "kubernetes"),
+    "targets": (["vm", "image"], "vm", "image", "container", "kubernetes"),
     "supervisor": ("auto", "auto", "systemd", "oxmgr"),
     "port": (8000,),
     "proxy": ("nginx", "nginx", "caddy", "traefik", "none"),
@@ -76,6 +76,8 @@ BESIDE = (
     of(targets="[vm]"),
     of(targets=["kubernetes"], proxy="caddy", domain="shop.example.net"),
     of(targets=["container"], proxy="traefik"),
+    of(targets=["image"], proxy="traefik"),
+    of(targets=["image", "container"]),
 )
 
 
@@ -96,13 +98,22 @@ def test_the_option_space_is_read_as_copier_reads_it(projects: Projects, tmp_pat
 
 def test_what_has_no_meaning_has_its_default() -> None:
     """
-    Without a machine, and on Kubernetes, there is no proxy: combinations that differ in it alone are one.
+    Without a machine, as an image and on Kubernetes, there is no proxy: combinations that differ in it alone are one.
     """
-    for targets in ([], ["kubernetes"]):
+    for targets in ([], ["image"], ["kubernetes"]):
         without = variants.complete(of(targets=targets))
         assert without["proxy"] == "nginx"
         for proxy in questions.levels()["proxy"]:
             assert variants.complete(of(targets=targets, proxy=proxy)) == without
+
+
+@pytest.mark.parametrize("other", ["container", "kubernetes"])
+def test_the_image_comes_with_what_runs_it(other: str) -> None:
+    """
+    Asked for beside compose or Kubernetes, which need it, the image changes nothing.
+    """
+    assert questions.facts({"targets": ["image", other]}) == questions.facts({"targets": [other]})
+    assert questions.facts({"targets": ["image"]}) != questions.facts({"targets": [other]})
 
 
 def test_every_pair_of_answers_occurs() -> None:
@@ -113,7 +124,7 @@ def test_every_pair_of_answers_occurs() -> None:
     assert [variant.id for variant in chosen[:3]] == list(variants.NAMED)
     seen = {pair for variant in chosen for pair in variants.pairs(variants.complete(variant))}
     assert variants.possible().keys() - seen == set()
-    assert len(chosen) <= 30
+    assert len(chosen) <= 34
     # The pairs that can occur were found by search; none turns up anywhere else.
     chance = random.Random(20261121)
     for _ in range(300):

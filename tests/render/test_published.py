@@ -134,12 +134,12 @@ def test_a_default_that_brings_something_is_seen(monkeypatch: pytest.MonkeyPatch
     stored = answered(STATES[0], {})
     (targets,) = (question for question in questions.questions() if question.name == "targets")
     assert not list(brought(targets, stored))
-    unasked = Question("targets", "vm", {**targets.spec, "default": ["vm", "container"]})
+    unasked = Question("targets", "vm", {**targets.spec, "default": ["vm", "image"]})
     telemetry = Question("telemetry", "x", {"type": "str", "choices": ["none", "otlp"], "default": "otlp"})
     has = Question("has_telemetry", "x", {"type": "bool", "when": False, "default": "{{ telemetry == 'otlp' }}"})
     listed = [unasked if question is targets else question for question in questions.questions()]
     monkeypatch.setattr(questions, "questions", lambda: (*listed, telemetry, has))
-    assert "has_vm" in set(brought(unasked, stored))
+    assert {"has_vm", "has_image"} <= set(brought(unasked, stored))
     assert set(brought(telemetry, stored)) == {"has_telemetry"}
 
 
@@ -161,7 +161,7 @@ def test_a_new_service_is_none_that_was_rendered_before() -> None:
     """
     assert not questions.evaluate({})["rendered_before"]
     assert not questions.evaluate({"ci": "gitlab", "python_version": "3.13"})["rendered_before"]
-    assert questions.evaluate({})["targets"] == ["vm", "container"]
+    assert questions.evaluate({})["targets"] == ["vm", "image"]
     names = set(answered(STATES[0], {}))
     for state in STATES:
         for chosen in SETS:
@@ -214,7 +214,8 @@ def test_a_name_that_would_do_harm_keeps_the_target_out(name: str, target: str, 
     stored = answered(STATES[0], {"project_slug": name})
     with pytest.raises(questions.InvalidAnswer, match=message):
         questions.evaluate({**stored, "targets": [target]})
-    assert questions.evaluate({**stored, "targets": ["kubernetes"]})["project_slug"] == name
+    for other in ("image", "kubernetes"):
+        assert questions.evaluate({**stored, "targets": [other]})["project_slug"] == name
     with pytest.raises(questions.InvalidAnswer, match="Type another"):
         questions.evaluate({"project_slug": name, "targets": []})
 

@@ -27,6 +27,8 @@ def test_deployment(projects: Projects, variant: Variant) -> None:
     if variant.facts["has_vm"]:
         assert [line.split()[:2] for line in found[:3]] == [["make", verb] for verb in ("setup", "deploy", "rollback")]
         found = found[3:]
+    if variant.facts["has_image_alone"]:
+        assert found.pop(0) == "make image && make smoke-image"
     if variant.facts["has_compose"]:
         image = f"IMAGE={variant.facts['project_slug']}:previous"
         assert found[:3] == ["make up", "make image && make rollout", f"make rollout {image}"]

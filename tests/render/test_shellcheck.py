@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import questions
 from tests.support.projects import Projects
-from tests.support.variants import Variant, three, variants
+from tests.support.variants import Variant, each_value, three, variants
 
 
 def check(root: Path, names: list[str]) -> str:
@@ -30,7 +30,14 @@ def check(root: Path, names: list[str]) -> str:
     return subprocess.run(["shellcheck", *scripts], cwd=root, capture_output=True, text=True).stdout
 
 
-@variants(three)
+def with_scripts() -> list[Variant]:
+    """
+    The named variants, and those with compose, of which two named ones have nothing.
+    """
+    return [variant for variant in each_value() if variant in three() or variant.facts["has_compose"]]
+
+
+@variants(with_scripts)
 def test_rendered_scripts(projects: Projects, variant: Variant) -> None:
     """
     Every shell script of a service.

@@ -147,19 +147,33 @@ def grown(seed: Pair, missing: Mapping[Pair, None], order: Iterable[str]) -> dic
     """
     A combination with a certain pair and, option by option, the value that completes most of the missing ones.
     """
-    answers: dict[str, Any] = dict(seed)
-    for name in order:
-        if name not in answers:
-            joined = {value: set(pairs_with(name, value, answers)) for value in map(frozen, questions.levels()[name])}
-            fitting = [value for value, made in joined.items() if made <= possible().keys()]
-            if not fitting:
-                return possible()[seed]
-            answers[name] = max(fitting, key=lambda value: len(missing.keys() & joined[value]))
+    # To ask at every step takes long, and is seldom needed.
+    for is_taken in (lambda _: True, have_a_meaning):
+        answers: dict[str, Any] = dict(seed)
+        for name in order:
+            if name not in answers:
+                joined = {
+                    value: set(pairs_with(name, value, answers)) for value in map(frozen, questions.levels()[name])
+                }
+                fitting = [value for value, made in joined.items() if made <= possible().keys()]
+                fitting.sort(key=lambda value: -len(missing.keys() & joined[value]))
+                for value in fitting:
+                    if is_taken({**answers, name: value}):
+                        answers[name] = value
+                        break
+        if len(answers) == len(questions.levels()) and have_a_meaning(answers):
+            return questions.canonical(answers)
+    return possible()[seed]
+
+
+def have_a_meaning(answers: Mapping[str, Any]) -> bool:
+    """
+    Whether answers are taken, and none of them makes another one mean nothing.
+    """
     try:
-        answers = questions.canonical(answers)
+        return answers.items() <= {name: frozen(value) for name, value in questions.canonical(answers).items()}.items()
     except questions.InvalidAnswer:
-        return possible()[seed]
-    return answers if seed in pairs(answers) else possible()[seed]
+        return False
 
 
 @cache

@@ -246,6 +246,17 @@ def test_a_later_question_proposes_what_the_service_has(history: History, tmp_pa
     assert tops(project) == before
 
 
+def test_a_better_default_is_for_new_services(history: History, tmp_path: Path) -> None:
+    """
+    Compose left the default of `targets`: a service that has it keeps it.
+    """
+    project = history.start(THIRD, "default", {}, tmp_path / "project")
+    assert "compose.yaml" in tops(project)
+    project.update(TODAY)
+    assert project.answers["targets"] == ["vm", "container"]
+    assert "compose.yaml" in tops(project)
+
+
 def test_a_new_service_is_asked_what_it_needs(history: History, tmp_path: Path) -> None:
     """
     Enter everywhere renders what `--defaults` does.
@@ -255,7 +266,7 @@ def test_a_new_service_is_asked_what_it_needs(history: History, tmp_path: Path) 
         copier.run_copy(str(history.path), tmp_path / "asked", vcs_ref=TODAY, quiet=True, unsafe=False)
     default = history.copy(tmp_path / "default", TODAY)
     asked = UserProject(tmp_path / "asked", default.variant)
-    assert asked.answers["targets"] == ["vm", "container"]
+    assert asked.answers["targets"] == ["vm", "image"]
     assert contents(asked) == contents(default)
 
 
