@@ -167,7 +167,12 @@ def test_every_request_is_written_once() -> None:
     class Recording(prove.Request):  # type: ignore[misc, name-defined]
         def send(self, connection: Any, client: int, number: int) -> Any:
             send = connection.send
-            connection.send = lambda data: (written.append(data), send(data))
+
+            def record(data: bytes) -> Any:
+                written.append(data)
+                return send(data)
+
+            connection.send = record
             try:
                 return super().send(connection, client, number)
             finally:

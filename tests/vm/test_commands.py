@@ -12,7 +12,7 @@ from tests.vm import broken
 from tests.vm.edges import NGINX
 from tests.vm.host import Host
 from tests.vm.hosts import on
-from tests.vm.traces import traces
+from tests.vm.leftovers import leftovers
 
 
 @on("trixie")
@@ -20,7 +20,7 @@ def test_a_name_that_no_build_gives_is_refused(host: Host) -> None:
     """
     A name becomes a path, so it is looked at first; nothing is read.
     """
-    run, before = host.run, traces(host)
+    run, before = host.run, leftovers(host)
     for name in (
         "",
         "../../etc",
@@ -43,7 +43,7 @@ def test_a_name_that_no_build_gives_is_refused(host: Host) -> None:
         ("restart", "--older"),
     ):
         assert host.release(*words, check=False).returncode == 2, words
-    assert traces(host) == before
+    assert leftovers(host) == before
     assert host.run == run
 
 
