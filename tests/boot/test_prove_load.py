@@ -166,8 +166,13 @@ def test_every_request_is_written_once() -> None:
 
     class Recording(prove.Request):  # type: ignore[misc, name-defined]
         def send(self, connection: Any, client: int, number: int) -> Any:
-            send = connection.send
-            connection.send = lambda data: (written.append(data), send(data))
+            write = connection.send
+
+            def record(data: bytes) -> None:
+                written.append(data)
+                write(data)
+
+            connection.send = record
             try:
                 return super().send(connection, client, number)
             finally:
