@@ -5,7 +5,6 @@ What the environment changes: development, documentation, trusted proxies, a pre
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from signal import SIGINT, SIGQUIT, Signals
 
@@ -122,7 +121,7 @@ def test_the_smoke_test_passes_and_a_broken_service_does_not(
     """
     project = projects.render(variant).sync()
     done = project.run("scripts/smoke", env=in_production(project))
-    assert re.search(r"^2 passed", done.stdout, re.M), done.stdout
+    assert " 2 passed " in done.stdout, done.stdout
     broken = project.copy(workplace)
     (broken / "gunicorn.conf.py").write_text('raise RuntimeError("broken on purpose")\n')
     done = broken.run("scripts/smoke", env=in_production(project), check=False)

@@ -166,11 +166,11 @@ def test_every_request_is_written_once() -> None:
 
     class Recording(prove.Request):  # type: ignore[misc, name-defined]
         def send(self, connection: Any, client: int, number: int) -> Any:
-            send = connection.send
+            write = connection.send
 
-            def record(data: bytes) -> Any:
+            def record(data: bytes) -> None:
                 written.append(data)
-                return send(data)
+                write(data)
 
             connection.send = record
             try:
