@@ -1,7 +1,7 @@
 """
-Run `scripts/prove` of two rendered services, and once with the stock worker; print the table that the README shows.
+Run `scripts/prove` of two rendered services, and once with the stock worker; print the table that docs/proof.md shows.
 
-With `--write` the table takes its place in the README. Without PostgreSQL on this machine the default runs on its embedded
+With `--write` the table takes its place there. Without PostgreSQL on this machine the default runs on its embedded
 database, and the table says so.
 """
 
@@ -23,7 +23,7 @@ from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.questions import ROOT
 
-README = ROOT / "README.md"
+PROOF = ROOT / "docs" / "proof.md"
 BLOCK = re.compile(r"(<!-- losses -->\n).*?(<!-- /losses -->\n)", re.S)
 #: The same server and the same settings; only the worker is another.
 STOCK = {"GUNICORN_CMD_ARGS": "--worker-class scripts.stock_worker.StockWorker", "PYTHONPATH": str(ROOT)}
@@ -103,7 +103,7 @@ def main() -> int:
     Print the table, or write it.
     """
     parser = argparse.ArgumentParser(prog="scripts/prove", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into the README")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/proof.md")
     parser.add_argument("--seconds", default="3", help="of load around each event (3)")
     parser.add_argument("--clients", default="24", help="a quarter of them never keeps a connection (24)")
     chosen = parser.parse_args()
@@ -111,10 +111,10 @@ def main() -> int:
         text = table(Path(folder), "--seconds", chosen.seconds, "--clients", chosen.clients)
     print(text, end="")
     if chosen.write:
-        readme, count = BLOCK.subn(lambda match: match[1] + text + match[2], README.read_text())
+        proof, count = BLOCK.subn(lambda match: match[1] + text + match[2], PROOF.read_text())
         if count != 1:
-            raise SystemExit(f"{README}: the marks of the table are missing")
-        README.write_text(readme)
+            raise SystemExit(f"{PROOF}: the marks of the table are missing")
+        PROOF.write_text(proof)
     return 0
 
 

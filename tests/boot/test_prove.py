@@ -215,9 +215,9 @@ def test_nothing_is_left_of_it(projects: Projects, number: signal.Signals) -> No
     processes.wait_until(lambda: not any(map(processes.group, servers)), seconds=60, what="no server is left")
 
 
-def test_the_table_of_the_readme(projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_the_proof(projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    `make prove` of the template puts its table between the marks of the README, and touches nothing else.
+    `make prove` of the template puts its table between the marks of docs/proof.md, and touches nothing else.
     """
 
     def canned(project: Project, *options: str, env: dict[str, str]) -> list[dict[str, Any]]:
@@ -225,16 +225,16 @@ def test_the_table_of_the_readme(projects: Projects, tmp_path: Path, monkeypatch
         outcomes = {"200": 1232 - lost, "reset": lost, IN_FLIGHT: 2}
         return [{"event": "kill", "lost": lost, "outcomes": outcomes, "slowest": 1.5004}]
 
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- losses -->\nold\n<!-- /losses -->\nafter\n")
+    proof = tmp_path / "proof.md"
+    proof.write_text("before\n<!-- losses -->\nold\n<!-- /losses -->\nafter\n")
     monkeypatch.setattr(comparison, "prove", canned)
-    monkeypatch.setattr(comparison, "README", readme)
+    monkeypatch.setattr(comparison, "PROOF", proof)
     monkeypatch.setattr(comparison, "Projects", lambda folder: projects)
     monkeypatch.setattr("tests.support.stack.find", lambda program: None)
     monkeypatch.setattr(Project, "sync", lambda project: project)
     monkeypatch.setattr("sys.argv", ["prove", "--write"])
     assert comparison.main() == 0
-    text = readme.read_text()
+    text = proof.read_text()
     assert re.fullmatch(r"before\n<!-- losses -->\n\|.*\n<!-- /losses -->\nafter\n", text, re.S)
     ours, theirs = "**0** of 1,234, 2 in flight", "7 of 1,234, 2 in flight"
     assert f"| kill | {ours} | 1,500 ms | {ours} | 1,500 ms | {theirs} |" in text

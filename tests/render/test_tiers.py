@@ -200,13 +200,22 @@ def scripts_test(folder: Path, *arguments: str) -> list[str]:
 
 def test_each_tier_is_shown_whole_and_a_failure_fails(tmp_path: Path) -> None:
     """
-    Between the line that says it starts and the table, with its options; what is nightly is left out, or alone.
+    Between the line that says it starts and the table, with its options; what is nightly is left out, or alone. The files
+    of one that failed are kept.
     """
     done = subprocess.run(scripts_test(tmp_path, "passes", "fails", "-k", "x"), capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     shown = lines.index("== passes")
-    assert lines[shown + 1] == "options: run --frozen pytest tests/passes -n 2 -q -m not nightly -k x"
+    files = {
+        tier: Path(folder)
+        for folder, tier in re.findall(
+            r"pytest --basetemp=(\S+)/t tests/(\w+) -n 2 -q -m not nightly -k x\n", done.stdout
+        )
+    }
+    assert lines[shown + 1].startswith("options: run --frozen pytest --basetemp=")
+    assert {tier: folder.exists() for tier, folder in files.items()} == {"passes": False, "fails": True}
+    files["fails"].rmdir()
     assert "a failure" in lines
     outcomes = {line.split()[0]: line.split()[-1] for line in lines if line.endswith(("passed", "FAILED"))}
     assert outcomes == {"passes": "passed", "fails": "FAILED"}
