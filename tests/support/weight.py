@@ -13,7 +13,7 @@ from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.variants import three
 
-#: A directory, and what is in the ones below it from the third level on.
+#: Files and lines by directory; what is deeper than two levels counts for the second.
 Weights = Mapping[str, tuple[int, int]]
 TOTAL = "all"
 
