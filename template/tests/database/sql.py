@@ -11,3 +11,6 @@ INSERT INTO test_rows (name) VALUES ('written')
 COUNT = """
 SELECT count(*) FROM test_rows
 """
+NAMES = """
+SELECT name FROM test_rows
+"""
