@@ -20,8 +20,13 @@ from tests.support.stack import Postgres
 from tests.support.variants import Variant, each_value, named, of, variants
 
 CONSTRAINTS = re.compile(r"^constraint-dependencies = \[.*?^\]\n", re.M | re.S)
-DATABASES = [of(database=database) for database in levels()["database"]]
-
+#: Each database, with and without something that has no routes of its own. The default is among the values of options.
+WITHOUT = [
+    of(example=False, database=database, app_rate=rate)
+    for database in levels()["database"]
+    for rate in ("none", "100")
+    if (database, rate) != ("postgresql", "none")
+]
 
 #: What its own checks do not read: the CI of its host, documents, what containers are made of, the record of the answers.
 UNREAD = (
@@ -153,12 +158,12 @@ def test_service_tests(projects: Projects, variant: Variant, workplace: Path) ->
     project.run("scripts/test", "-q", PLACE, *without(booted(projects, variant)))
 
 
-@pytest.mark.xdist_group("default")
-def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workplace: Path) -> None:
+@variants(lambda: [named("default"), of(example=False)])
+def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workplace: Path, variant: Variant) -> None:
     """
     With DATABASE_URL all these tests pass on PostgreSQL, as in its CI, after the migrations have run.
     """
-    project = with_service_tests(projects.render(named("default")).sync(), workplace)
+    project = with_service_tests(projects.render(variant).sync(), workplace)
     database = {"DATABASE_URL": postgres.create_database()}
     project.run("make", "migrate", env=database)
     project.run("scripts/test", "-q", *without(booting(project)), env=database)
@@ -179,16 +184,13 @@ def test_newest_versions(projects: Projects, workplace: Path) -> None:
     project.run("scripts/test", "-q")
 
 
-@pytest.mark.parametrize("variant", DATABASES, ids=str)
-def test_example_can_be_dropped(projects: Projects, workplace: Path, variant: Variant) -> None:
+@variants(lambda: WITHOUT)
+def test_the_example_is_needed_by_nothing(projects: Projects, variant: Variant) -> None:
     """
-    `make drop-example` leaves a service that passes everything, and no trace of the example or of itself.
+    A service without it passes everything, with each database and where the application counts requests.
     """
-    project = projects.render(variant).sync().copy(workplace)
-    project.run("make", "drop-example")
-    left = project.tree()
-    assert not [path for path in left if re.search(r"\b(items|quotes|drop)\b|drop_", path)]
-    assert not [path for path in left if "drop-example" in project.read(path)]
+    project = projects.render(variant).sync()
+    assert not [path for path in project.tree() if re.search(r"\b(items|quotes)\b|_items", path)]
     project.run("scripts/lint")
     project.run("scripts/test", "-q")
     put_into(project.path)

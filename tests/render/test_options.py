@@ -27,6 +27,7 @@ CONTRACT: dict[str, tuple[Any, ...]] = {
     "project_slug": ("my-service",),
     "description": ("A service that answers",),
     "database": ("postgresql", "postgresql", "sqlite", "none"),
+    "example": (True,),
     "request_budget": ("auto",),
     "body_limit": ("auto",),
     "targets": (["vm", "image"], "vm", "image", "container", "kubernetes"),
@@ -59,11 +60,11 @@ def test_the_contract_of_answers_is_kept() -> None:
 def test_few_questions_are_asked() -> None:
     """
     Everything else has an answer that follows better defaults: "auto" is stored, not the value. Except a port: what runs on
-    it stays there.
+    it stays there; and the example, which does not come back either.
     """
     assert [question.name for question in asked() if question.spec.get("ask", True)] == ASKED
     for question in asked():
-        if question.name not in {*ASKED, "port"}:
+        if question.name not in {*ASKED, "port", "example"}:
             assert question.spec["default"] == "auto", question.name
         assert question.spec.get("help"), question.name
 
@@ -77,6 +78,8 @@ BESIDE = (
     of(targets=["kubernetes"], proxy="caddy", domain="shop.example.net"),
     of(targets=["container"], proxy="traefik"),
     of(targets=["image"], proxy="traefik"),
+    of(example="no"),
+    of(example=False, database="none"),
     of(targets=["image", "container"]),
 )
 
@@ -173,7 +176,7 @@ def test_the_documented_options_are_the_questions() -> None:
             question.name,
             question.choices or documented[index][1],
             typed(questions.evaluate({})[question.name])
-            if question.is_multiple
+            if question.is_multiple or question.kind == "bool"
             else str(questions.evaluate({})[question.name]),
         )
         for index, question in enumerate(asked())

@@ -18,6 +18,9 @@ from tests.support.variants import Variant, pairwise, variants
 WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
     r"|app\.items|migrat|(?<!container )\bengines?\b",
+    "has_items": r"app\.items|/api/v1/items|feature with data",
+    "has_quotes": r"app\.quotes|/api/v1/(quotes|zones)|feature without data",
+    "has_example": r"of the example|example of a feature",
     "has_postgresql": r"asyncpg|app\.database\.backends\.postgresql|postgres:17",
     "has_vm": r"journalctl|deploy/host\.py|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",
@@ -50,6 +53,13 @@ def owned() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def holds(condition: str, variant: Variant) -> bool:
+    """
+    Whether it does for a variant, when that is rendered for the first time.
+    """
+    return questions.render(f"{{{{ {condition} }}}}", {**variant.facts, "_copier_operation": "copy"}) == "True"
+
+
 @variants(pairwise)
 def test_files_come_and_go_with_their_feature(projects: Projects, variant: Variant) -> None:
     """
@@ -57,7 +67,7 @@ def test_files_come_and_go_with_their_feature(projects: Projects, variant: Varia
     """
     project = projects.render(variant)
     for condition, paths in owned().items():
-        excluded = questions.render(f"{{{{ {condition} }}}}", variant.facts) == "True"
+        excluded = holds(condition, variant)
         for path in paths:
             if excluded:
                 assert not (project / path[1:]).exists(), f"{path} although {condition}"
@@ -69,12 +79,7 @@ def gone(variant: Variant) -> list[str]:
     """
     The paths that some feature excludes from a variant.
     """
-    return [
-        path
-        for condition, paths in owned().items()
-        if questions.render(f"{{{{ {condition} }}}}", variant.facts) == "True"
-        for path in paths
-    ]
+    return [path for condition, paths in owned().items() if holds(condition, variant) for path in paths]
 
 
 @variants(pairwise)

@@ -59,6 +59,23 @@ def answered(state: State, chosen: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+#: What every service had before it could be left out: the answer and its facts, with files that show it.
+HAD = {
+    "example": {"app/items/router.py", "app/quotes/router.py"},
+    "has_example": {"app/items/router.py", "app/quotes/router.py"},
+    "has_items": {"app/items/router.py"},
+    "has_quotes": {"app/quotes/router.py"},
+}
+
+
+@pytest.mark.parametrize("state", STATES, ids=str)
+def test_what_could_not_be_left_out_was_there(state: State) -> None:
+    """
+    Each state has rendered it.
+    """
+    assert set().union(*HAD.values()) <= state.paths
+
+
 def cases() -> list[Any]:
     # Without a look at the history: where it is missing these tests fail and say so, and no other does.
     return [
@@ -89,7 +106,7 @@ def test_a_later_question_brings_nothing_unasked(state: State, chosen: Mapping[s
     The default of a question that a service has not answered turns nothing on that its state had not on.
     """
     stored = answered(state, chosen)
-    had = {**stored, **dict.fromkeys(state.questions)}
+    had = {**stored, **dict.fromkeys(state.questions), **dict.fromkeys(HAD)}
     for question in questions.questions():
         if not question.is_fact:
             new = [name for name in brought(question, stored) if name not in had]
@@ -102,13 +119,14 @@ def test_a_later_question_brings_nothing_unasked(state: State, chosen: Mapping[s
 def is_neutral(question: Question) -> bool:
     """
     Whether the default of a question that no state asked says what a service has: it follows `auto`, it names
-    `rendered_before`, or it is the number that all services had before it could be chosen.
+    `rendered_before`, or it is what all services had before it could be chosen.
     """
     default = question.spec["default"]
     facts = [state.questions[question.name]["default"] for state in STATES if question.name in state.questions]
     return (
         default == "auto"
         or "rendered_before" in str(default)
+        or question.name in HAD
         or (bool(facts) and set(map(str, facts)) == {str(default)})
     )
 

@@ -26,7 +26,7 @@ Answers = Mapping[str, Any]
 _CASTS: Mapping[str, Any] = {
     "str": str,
     "int": int,
-    "bool": lambda value: value if isinstance(value, bool) else str(value).lower() == "true",
+    "bool": lambda value: value if isinstance(value, bool) else str(value).lower() in {"true", "yes"},
 }
 
 
@@ -63,6 +63,8 @@ class Question:
         """
         The answers that choices allow: one of them or, where several may be chosen, none, each alone, and all.
         """
+        if self.kind == "bool":
+            return (True, False)
         if not self.is_multiple:
             return self.choices
         sets = [[], *([choice] for choice in self.choices), list(self.choices)]

@@ -58,6 +58,8 @@ def typed(answer: Any) -> str:
     """
     An answer without blanks; several of them in brackets.
     """
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
     return f"[{','.join(answer)}]" if isinstance(answer, list) else str(answer).replace(" ", "")
 
 
@@ -67,7 +69,7 @@ def identify(answers: Mapping[str, Any]) -> str:
     """
     defaults = questions.evaluate({})
     words = [
-        f"{name}-{'-'.join(value) or 'none' if isinstance(value, list) else value}".lower()
+        f"{name}-{'-'.join(value) or 'none' if isinstance(value, list) else typed(value) if value is False else value}".lower()
         for name, value in answers.items()
         if str(value) != str(defaults[name])
     ]
@@ -225,11 +227,13 @@ def applications() -> tuple[Variant, ...]:
 @cache
 def kinds() -> tuple[Variant, ...]:
     """
-    The first application for each combination of things that it has or has not: others differ in numbers.
+    One application, with the example, for each combination of other things that it has or has not: others differ in
+    numbers, or offer nothing.
     """
     found: dict[tuple[Any, ...], Variant] = {}
-    for variant in applications():
-        found.setdefault(tuple(fact for fact in application(variant) if isinstance(fact, bool)), variant)
+    for variant in sorted(applications(), key=lambda variant: not variant.facts["has_example"]):
+        shown = variant if variant.facts["has_example"] else of(**{**variant.answers, "example": True})
+        found.setdefault(tuple(fact for fact in application(shown) if isinstance(fact, bool)), shown)
     return tuple(found.values())
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.project import Project
 from tests.support.releases import UserProject, edit
@@ -277,9 +278,10 @@ def ignored(project: Project, old: Project) -> None:
 
 def dropped(project: Project, old: Project) -> None:
     """
-    `make drop-example`, by the script that the service has.
+    `make drop-example`, by the script that services had. A service of today is rendered without the example instead.
     """
-    project.run("scripts/drop-example")
+    if (project / "scripts/drop-example").exists():
+        project.run("scripts/drop-example")
 
 
 def renamed(project: Project, old: Project) -> None:
@@ -330,6 +332,8 @@ class Edit:
     do: Callable[[Project, Project], None]
     runs: bool = False
     subfolder: bool = False
+    #: Answers by which a service of today is what the edit makes of an older one.
+    today: Mapping[str, Any] = field(default_factory=dict)
     #: Conflicts that cannot be avoided any more: both sides changed what were neighbours in that state.
     conflicts: Mapping[str, list[str]] = field(default_factory=dict)
 
@@ -348,7 +352,7 @@ EDITS = (
     Edit(lock),
     Edit(ignored),
     # That state named the example in two lists of one line each, to which the next state added a name.
-    Edit(dropped, runs=True, conflicts={"98325d4": ["Makefile", "pyproject.toml"]}),
+    Edit(dropped, runs=True, today={"example": False}, conflicts={"98325d4": ["Makefile", "pyproject.toml"]}),
     Edit(renamed),
     Edit(own),
     Edit(deleted),

@@ -111,7 +111,7 @@ def test_an_update_keeps_what_owners_did(
         settle(project, conflicting)
 
     stored = {question: value for question, value in project.answers.items() if not question.startswith("_")}
-    fresh = copied(projects.render(Variant("fresh", stored)), tmp_path / "fresh")
+    fresh = copied(projects.render(Variant("fresh", {**stored, **edit.today})), tmp_path / "fresh")
     edit.do(fresh, old)
     unlike = contents(fresh)
     rename(fresh)
@@ -244,6 +244,36 @@ def test_a_later_question_proposes_what_the_service_has(history: History, tmp_pa
         copier.run_update(project.path, vcs_ref=TODAY, overwrite=True, quiet=True, unsafe=False)
     assert project.answers["targets"] == []
     assert tops(project) == before
+
+
+def test_an_example_that_was_dropped_can_be_answered(history: History, projects: Projects, tmp_path: Path) -> None:
+    """
+    `--data example=no` says of a service what its owner had done by `make drop-example`: nothing else changes.
+    """
+    project = history.start(THIRD, "default", {}, tmp_path / "project")
+    project.run("scripts/drop-example")
+    project.update(TODAY, example="no")
+    assert project.conflicts() == []
+    assert project.answers["example"] is False
+    stored = {question: value for question, value in project.answers.items() if not question.startswith("_")}
+    assert contents(project) == contents(projects.render(Variant("fresh", stored)))
+
+
+def test_the_example_of_an_older_service_stays_or_goes_as_its_owner_says(history: History, tmp_path: Path) -> None:
+    """
+    Unasked it stays; told to go, in the update that knows the question first, it goes and its migration stays.
+    """
+    project = history.start(FIRST, "default", {}, tmp_path / "project")
+    migration = project.read("migrations/versions/0001_items.py")
+    project.update(TODAY)
+    assert project.answers["example"] is True
+    assert (project / "app/items/router.py").exists()
+    other = history.start(FIRST, "default", {}, tmp_path / "other")
+    other.update(TODAY, example="no")
+    for service in (project, other):
+        assert service.conflicts() == []
+        assert service.read("migrations/versions/0001_items.py") == migration
+    assert not (other / "app/items").exists()
 
 
 def test_a_better_default_is_for_new_services(history: History, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,24 +111,117 @@ def test_edits_are_kept_and_improvements_arrive(
     assert project.answers["_commit"] == "v0.0.2"
 
 
-def test_a_dropped_example_stays_dropped(template: Template, project: UserProject) -> None:
+#: A migration of the owner's, after the example's.
+PRICES = '''"""Prices."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table("prices", sa.Column("cents", sa.Integer(), nullable=False))
+
+
+def downgrade() -> None:
+    op.drop_table("prices")
+'''
+FIRST_MIGRATION = "migrations/versions/0001_items.py"
+
+
+def trees_of_the_example(project: UserProject) -> set[str]:
+    return {name for name in project.tree() if re.match(r"(app|tests)/(items|quotes)/", name)}
+
+
+def test_the_example_goes_and_its_migration_stays(
+    projects: Projects, template: Template, project: UserProject, tmp_path: Path
+) -> None:
     """
-    `make drop-example`, then an update that changes the example: it does not come back, and nothing conflicts.
+    `copier update --data example=no`: its files leave, the owner's edits are kept, and a database that was migrated is
+    where the code expects it, now and after the next update. The table is dropped when the owner says so.
     """
-    project.run("scripts/drop-example")
-    project.commit("no example")
-    left = set(project.tree())
+    work(project)
+    (project / "migrations/versions/0002_prices.py").write_text(PRICES)
+    project.commit("prices")
+    kept = {name: project.read(name) for name in (FIRST_MIGRATION, "app/shop.py", "gunicorn.conf.py", "README.md")}
+    python = projects.render(named("default")).sync().bin / "python"
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'shop.db'}"}
+
+    def alembic(*words: str) -> str:
+        return project.run(python, "-m", "alembic", *words, env=database).stdout
+
+    alembic("upgrade", "head")
+    project.update("v0.0.1", example="no")
+    # The owner's line is right below the example's: Git leaves it to him.
+    assert project.conflicts() == [MAIN]
+    conflict = re.compile(
+        r"<<<<<<< before updating\n        items\(\),\n(        shop\(\),\n)=======\n>>>>>>> after updating\n"
+    )
+    settled, count = conflict.subn(r"\1", project.read(MAIN))
+    assert count == 1, project.read(MAIN)
+    (project / MAIN).write_text(settled)
+    assert project.conflicts() == []
+    assert project.answers["example"] is False
+    assert trees_of_the_example(project) == set()
+    assert {name: project.read(name) for name in kept} == kept
+    assert "items" not in project.read(MAIN)
+    assert "        shop(),\n" in project.read(MAIN)
+    assert "0002 (head)" in alembic("current")
+    alembic("upgrade", "head")
+
     with (template.path / "template/app/items/router.py").open("a") as file:
         file.write("# Improved.\n")
-    (template.path / "template" / "app" / "items" / "more.py").write_text('"""New in the example."""\n')
     improve(template)
     project.update("v0.0.2")
-
     assert project.conflicts() == []
-    back = {name for name in project.tree() if "items" in name}
-    assert back <= {"app/items/more.py"}, "only what is new in the example can appear"
-    assert left - set(project.tree()) == {".editorconfig"}
-    assert "items" not in project.read(MAIN)
+    assert trees_of_the_example(project) == set()
+    assert project.read(FIRST_MIGRATION) == kept[FIRST_MIGRATION]
+
+    alembic("revision", "--autogenerate", "--rev-id", "0003", "-m", "drop items")
+    (written,) = (project / "migrations/versions").glob("0003_*.py")
+    assert 'op.drop_table("items")' in written.read_text().replace("'", '"')
+    alembic("upgrade", "head")
+
+    project.update("v0.0.2", example="yes")
+    assert project.conflicts() == [MAIN]
+    assert "app/items/router.py" in trees_of_the_example(project)
+    assert project.read(FIRST_MIGRATION) == kept[FIRST_MIGRATION]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "none"])
+def test_a_service_without_the_example_never_gets_it(template: Template, tmp_path: Path, database: str) -> None:
+    """
+    An update that changes the example, and even its migration, brings nothing of it.
+    """
+    project = template.copy(tmp_path / "bare", example=False, database=database)
+    before = set(project.tree())
+    assert trees_of_the_example(project) == set()
+    assert FIRST_MIGRATION not in before
+    with (template.path / "template" / FIRST_MIGRATION).open("a") as file:
+        file.write("# Improved.\n")
+    improve(template)
+    project.update("v0.0.2")
+    assert project.conflicts() == []
+    assert set(project.tree()) ^ before == {"app/core/improved.py", ".editorconfig"}
+
+
+def test_the_example_can_be_turned_off_and_on(project: UserProject) -> None:
+    """
+    The tree is what it was; a database that is turned off takes the migration along, with or without the example.
+    """
+    before = {name: project.read(name) for name in project.tree()}
+    project.update("v0.0.1", example=False)
+    project.update("v0.0.1", example=True)
+    assert project.conflicts() == []
+    assert {name: project.read(name) for name in project.tree()} == before
+    project.update("v0.0.1", example=False)
+    project.update("v0.0.1", database="none")
+    assert project.conflicts() == []
+    assert not (project / "migrations").exists()
 
 
 def test_ignored_files_are_not_touched(template: Template, project: UserProject) -> None:

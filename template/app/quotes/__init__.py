@@ -1,1 +1,5 @@
-"""An example of a feature without data. `make drop-example` removes it."""
+"""
+An example of a feature without data.
+
+`uvx copier update --vcs-ref=:current: --data example=no` removes it, its tests, and its lines.
+"""

@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
+from app.core.feature import Feature
+from app.core.service import Service
 from app.main import create_app
+from app.rate_limit.feature import rate_limit
 from app.rate_limit.settings import RateLimitSettings
 from app.settings import Settings
 
@@ -83,7 +87,13 @@ def test_a_websocket_counts_when_it_begins(settings: Settings) -> None:
 
 def test_the_api_describes_the_answer(settings: Settings) -> None:
     """For every operation, while there is a limit."""
-    described = create_app(settings).openapi()["paths"]
+    router = APIRouter()
+
+    @router.get("/x")
+    async def read() -> None: ...
+
+    features = [rate_limit(settings.rate_limit), Feature("x", router)]
+    described = Service(settings, features).openapi()["paths"]
     operations = [operation for path in described.values() for operation in path.values()]
     assert operations
     assert all("429" in operation["responses"] for operation in operations)
