@@ -19,8 +19,8 @@ WORDS = {
     "has_database": r"sqlalchemy|alembic|aiosqlite|asyncpg|sqlite|postgres|\bSQL\b|DATABASE_|\bdatabases?\b|app\.database"
     r"|app\.items|migrat|(?<!container )\bengines?\b",
     "has_items": r"app\.items|/api/v1/items|feature with data",
-    "has_quotes": r"app\.quotes|/api/v1/(quotes|zones)|feature without data",
-    "has_example": r"of the example|example of a feature",
+    "has_quotes": r"app\.quotes|/api/v1/quotes|/api/v1/zones|feature without data",
+    "has_example": r"  # of the example|example of a feature with",
     "has_postgresql": r"asyncpg|app\.database\.backends\.postgresql|postgres:17",
     "has_vm": r"journalctl|deploy/host\.py|deploy/systemd|/etc/systemd|runbook\.md|production\.md|make rollback",
     "has_oxmgr": r"oxmgr|oxfile",

@@ -63,6 +63,7 @@ def answered(state: State, chosen: Mapping[str, Any]) -> dict[str, Any]:
 HAD = {
     "example": {"app/items/router.py", "app/quotes/router.py"},
     "has_example": {"app/items/router.py", "app/quotes/router.py"},
+    "has_features": {"app/items/router.py", "app/quotes/router.py"},
     "has_items": {"app/items/router.py"},
     "has_quotes": {"app/quotes/router.py"},
 }
