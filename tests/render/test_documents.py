@@ -45,7 +45,7 @@ def test_commands_of_the_documents_work(projects: Projects, variant: Variant, tm
 @variants(pairwise)
 def test_commands_of_messages_work(projects: Projects, variant: Variant, tmp_path: Path) -> None:
     """
-    What the other files tell people to type, in messages, comments and workflows, is taken as well.
+    Commands in the messages, comments and workflows of other files are taken as well.
     """
     project = projects.render(variant)
     commands = commands_of(project, tmp_path)
@@ -113,7 +113,7 @@ def test_a_wrong_unit_is_found(projects: Projects, tmp_path: Path) -> None:
 
 def commands_of(project: Project, folder: Path) -> Commands:
     """
-    What can be typed in a project.
+    The commands that can be typed in a project.
     """
     return Commands(project, folder / "project")
 

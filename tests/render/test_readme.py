@@ -21,7 +21,7 @@ def commands(readme: str, heading: str) -> list[str]:
 @variants(pairwise)
 def test_deployment(projects: Projects, variant: Variant) -> None:
     """
-    Where there is a database its URL is set and its migrations run, before the server starts.
+    The URL of a database is set, and its migrations run, before the server starts.
     """
     found = commands(projects.render(variant).read("README.md"), "Deploy and operate")
     if variant.facts["has_vm"]:
@@ -60,7 +60,7 @@ def test_links_lead_somewhere(projects: Projects, variant: Variant) -> None:
 @variants(pairwise)
 def test_the_example_is_marked(projects: Projects, variant: Variant) -> None:
     """
-    What is said of the example stands between marks, by which `make drop-example` removes it.
+    The words about the example are between marks, by which `make drop-example` removes them.
     """
     text = projects.render(variant).read("README.md")
     rest, found = re.subn(r"^<!-- example -->\n.*?^<!-- /example -->\n", "", text, flags=re.M | re.S)

@@ -1,5 +1,5 @@
 """
-Where each option is used in the template: the scatter table, and its budget.
+The uses of each option in the template: the scatter table, and its budget.
 
 An option is a question together with the facts of its feature document. `make scatter` prints the table.
 """
@@ -136,7 +136,7 @@ def values(text: str) -> list[str]:
 
 def mentions(expression: str, names: Iterable[str]) -> bool:
     """
-    Whether an expression uses one of the names; texts within it do not count.
+    Tell whether an expression uses one of the names; texts within it do not count.
     """
     bare = _TEXT.sub("", expression)
     return any(re.search(rf"\b{name}\b", bare) for name in names)
