@@ -173,6 +173,14 @@ def test_every_page_is_reached(projects: Projects, variant: Variant) -> None:
     assert set(pages) - reached - {"AGENTS.md", "CHANGELOG.md"} == set()
 
 
+@variants(pairwise)
+def test_the_page_for_developers_is_short(projects: Projects, variant: Variant) -> None:
+    """
+    It is read while something is added, so it fits on two screens.
+    """
+    assert len(projects.render(variant).read("docs/develop.md").splitlines()) <= 80
+
+
 @pytest.mark.parametrize(
     ("domain", "shown"),
     [

@@ -34,6 +34,9 @@ def untidy(name: str, text: str) -> list[str]:
     """
     Faults in the look of a text.
     """
+    if name.endswith(".md"):
+        # The code in it keeps the rules of code.
+        text = re.sub(r"^```python\n(.*?)^```$", lambda it: re.sub(r"\n{3}", "\n\n", it[0]), text, flags=re.M | re.S)
     # Some files only have to be there.
     if not text:
         return [] if name.endswith(("__init__.py", ".gitkeep", "py.typed")) else ["empty"]
