@@ -50,7 +50,10 @@ EXCEPTIONS = {
     ): "the stack is one file to read: server, volume, secret and migration in their places",
     ("database", "deploy/kubernetes/base/kustomization.yaml.jinja"): "pools are sized against the number of pods there",
     ("database", "docs/compose.md.jinja"): "the walk-through says what it prepares and migrates",
-    ("database", "docs/develop.md.jinja"): "a migration and a stream are looked for where the rest is that developers add",
+    (
+        "database",
+        "docs/develop.md.jinja",
+    ): "a migration and a stream are looked for where the rest is that developers add",
     ("database", "docs/image.md.jinja"): "a command that is typed by hand needs the URL, and the migrations before it",
     ("database", "docs/kubernetes.md.jinja"): "the walk-through names the secret and the migration",
     ("database", "compose.dev.yaml.jinja"): "in development the migrations run from an image of their own as well",
