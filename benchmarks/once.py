@@ -1,4 +1,4 @@
-"""What is measured once per start: memory, time to the first answer, time to render."""
+"""Measurements that are made once per start: memory, time to the first answer, time to render."""
 
 import shutil
 import statistics

@@ -1,4 +1,4 @@
-"""What Linux tells about processes: CPU time, memory, children."""
+"""Processes as Linux shows them: CPU time, memory, children."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the time of a rendered service goes: one request in one process, without sockets, layer by layer."""
+"""The time of a request in a rendered service, layer by layer: in one process, without sockets."""
 
 import json
 import subprocess

@@ -23,7 +23,7 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the promise was kept."""
+        """Tell whether the promise was kept."""
         return self.measured <= self.most
 
 
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def goals(self) -> list[Goal]:
-        """What design and docs/proof.md promise."""
+        """The promises of the design and of docs/proof.md."""
         cost = {cost.name: cost for cost in self.costs}
         start = {start.name: start for start in self.starts}
         return [
@@ -55,7 +55,7 @@ class Result:
         return json.dumps(asdict(self) | {"goals": [asdict(g) | {"met": g.met} for g in self.goals]}, indent=2)
 
     def markdown(self) -> str:
-        """What a person wants to know, ratios first."""
+        """The results for a person, ratios first."""
         tables = [
             f"Measured on {self.machine}.",
             "\n".join(f"- {name}: `{command}`" for name, command in self.servers.items()),
@@ -96,7 +96,7 @@ class Result:
 
 
 def machine(python: str) -> str:
-    """What the numbers belong to."""
+    """The machine and the versions that the numbers belong to."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

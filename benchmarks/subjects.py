@@ -23,7 +23,7 @@ app = FastAPI()
 async def ping() -> dict[str, str]:
     return {"message": "pong"}
 """
-"""What everybody begins with. It logs nothing."""
+"""The server that everybody begins with. It logs nothing."""
 
 ROUTER = '''
 """The same endpoint, as a feature of a rendered service."""

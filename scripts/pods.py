@@ -80,7 +80,7 @@ EVENTS = (Event(0, 2), Event(5, 2), Event(5, 7))
 @dataclass(frozen=True)
 class Stop:
     """
-    What became of the requests by Service and by gateway, and how long the server took to end.
+    Count what became of the requests, by Service and by gateway, and time the end of the server.
     """
 
     service: Tally
@@ -167,7 +167,7 @@ def started(project: Project, command: tuple[str, ...]) -> tuple[float, float]:
 
 def blocked(project: Project, command: tuple[str, ...]) -> str:
     """
-    How long the service is away when a handler blocks its loop for a minute.
+    Measure how long the service is away when a handler blocks its loop for a minute.
     """
     words = [word.replace("app.main:app", "blocking:app") for word in command]
     env = {**ENVIRONMENT, "HEARTBEAT_SECONDS": "2", "PYTHONPATH": str(project.path)}
@@ -191,7 +191,7 @@ def blocked(project: Project, command: tuple[str, ...]) -> str:
 
 def reaps(project: Project, command: tuple[str, ...]) -> str:
     """
-    What becomes of an orphan when the server is the first process, as in a container. Needs root.
+    See what becomes of an orphan when the server is the first process, as in a container. Needs root.
     """
     if not (shutil.which("unshare") and shutil.which("nsenter")):
         return "–"
@@ -210,7 +210,7 @@ def reaps(project: Project, command: tuple[str, ...]) -> str:
 
 def zombies(parent: int) -> int:
     """
-    How many dead children a process has not asked about.
+    The number of dead children that a process has not asked about.
     """
     out = subprocess.run(["ps", "-A", "-o", "ppid=,stat="], capture_output=True, text=True, check=True).stdout
     return sum(line.split()[0] == str(parent) and line.split()[1].startswith("Z") for line in out.splitlines())

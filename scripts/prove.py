@@ -40,7 +40,7 @@ scaling down, a stop without a socket that stays.
 
 def prove(project: Project, *options: str, env: Mapping[str, str]) -> list[dict[str, Any]]:
     """
-    What `scripts/prove` of a project counted, event by event; fails with its output when nothing could be proved.
+    Run `scripts/prove` of a project and return its counts, event by event. Fails with its output when nothing could be proved.
     """
     done = project.run("scripts/prove", "--json", *options, env=env)
     events: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["events"]

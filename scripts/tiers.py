@@ -110,7 +110,7 @@ def plan(tiers: Iterable[Tier], cores: float) -> dict[str, tuple[float, float]]:
 
 def over_budget(tier: Tier, cpu: float, slower: float) -> bool:
     """
-    Whether it used half as much again as it may. CPU, not time: beside another load a tier takes longer, not more.
+    Tell whether it used half as much again as it may. CPU, not time: beside another load a tier takes longer, not more.
     """
     return cpu > 1.5 * tier.budget * slower
 
@@ -132,14 +132,14 @@ def yardstick() -> float:
 
 def slowness() -> float:
     """
-    How many times slower this machine is than the one that the budgets were taken on; 1 for a faster one.
+    Tell how many times slower this machine is than the one that the budgets were taken on; 1 for a faster one.
     """
     return max(1.0, yardstick() / YARDSTICK)
 
 
 def programs(names: Iterable[str] = ()) -> list[str]:
     """
-    What these tiers start, or all of them, each program once.
+    The programs that these tiers start, or all of them do, each once.
     """
     chosen = set(names) or {tier.name for tier in TIERS}
     return sorted({program for tier in TIERS if tier.name in chosen for program in tier.programs})

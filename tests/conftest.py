@@ -66,7 +66,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    Where CI is set nothing may be skipped: a missing tool there would hide what the tier is for.
+    Turn a skip into a failure where CI is set: a missing tool there would hide what the tier is for.
     """
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):

@@ -1,4 +1,4 @@
-"""How migrations are run: with the settings of the service, one at a time, all or nothing."""
+"""Run migrations: with the settings of the service, one at a time, all or nothing."""
 
 import asyncio
 import logging

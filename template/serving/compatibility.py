@@ -1,4 +1,4 @@
-"""Whether this uvicorn is one that the drain worker was tested with."""
+"""A check that this uvicorn is one that the drain worker was tested with."""
 
 import asyncio
 import sys

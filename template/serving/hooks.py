@@ -1,4 +1,4 @@
-"""What gunicorn calls in the master: the hooks that `gunicorn.conf.py` names."""
+"""The hooks that gunicorn calls in the master, as `gunicorn.conf.py` names them."""
 
 import logging
 import os

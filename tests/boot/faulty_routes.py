@@ -1,5 +1,5 @@
 """
-What a rendered service has no route for: being slow, streaming, hanging, failing. Added to a copy of it by a test.
+Routes that a rendered service lacks: slow, streaming, hanging, failing. A test adds them to a copy of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.core.feature import Feature
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Where a file is named, let one worker create it and start, and the others when there is another one."""
+    """Let one worker create the file that is named, if any, and start, and the others when there is another one."""
     if flag := os.environ.get("FIRST_WORKER_FLAG"):
         try:
             Path(flag).touch(exist_ok=False)

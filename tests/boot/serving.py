@@ -1,5 +1,5 @@
 """
-How the tests of this tier start a rendered service: in production mode, on the real database, by its own command or another
+The start of a rendered service in the tests of this tier: in production mode, on the real database, by its own command or another
 server's.
 """
 

@@ -59,7 +59,7 @@ def test_probes_refuse_other_methods(served: Served, path: str, method: str) -> 
 
 def test_probes_are_not_logged(served: Served) -> None:
     """
-    However often a load balancer asks, the access log stays quiet.
+    The access log stays quiet, however often a load balancer asks.
     """
     for path in ("/health", "/ready"):
         served.get(path, headers={"X-Request-ID": "probe-is-not-logged"})

@@ -24,7 +24,7 @@ def create(items: Served, **members: Any) -> dict[str, Any]:
 
 def test_a_post_answers_201_with_its_location(items: Served) -> None:
     """
-    What was created is found where Location says.
+    An item that was created is found where Location says.
     """
     answer = items.request("POST", "/api/v1/items", json={"name": f"located {uuid.uuid4()}"})
     assert answer.status_code == 201

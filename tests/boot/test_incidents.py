@@ -1,5 +1,5 @@
 """
-What happens to a service in a bad hour, and that it comes out of it: default and maximal.
+A service has a bad hour, and comes out of it: default and maximal.
 """
 
 from __future__ import annotations

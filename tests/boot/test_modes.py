@@ -1,5 +1,5 @@
 """
-What the environment changes: development, documentation, trusted proxies, a prefix. The named variants, where it matters.
+The effects of the environment: development, documentation, trusted proxies, a prefix. The named variants, where it matters.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def prove(project: Project, *options: str, **env: str) -> subprocess.CompletedPr
 
 def counted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """
-    What it counted, event by event, and the routes.
+    Its counts, event by event, and the routes.
     """
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -116,7 +116,7 @@ def test_without_the_example(projects: Projects, variant: Variant) -> None:
 
 def test_a_route_is_found(projects: Projects, workplace: Path) -> None:
     """
-    Where none is named, a GET is taken from the description of the API, and nothing is written.
+    A GET is taken from the description of the API when none is named, and nothing is written.
     """
     project = without_names(projects.render(named("minimal")).sync().copy(workplace))
     found = counted(prove(project, "--json", "--events", "steady"))
@@ -138,7 +138,7 @@ def test_a_loss_is_seen(projects: Projects, workplace: Path) -> None:
 
 def test_the_stock_worker_does_not_pass(projects: Projects) -> None:
     """
-    What the drain worker is for: under the same load and at the same events `UvicornWorker` loses requests.
+    The drain worker has a reason: under the same load and at the same events `UvicornWorker` loses requests.
     """
     project = projects.render(named("minimal")).sync()
     options = ("--strict", "--clients", "24", "--events", "deploy,deploy,deploy,stop")
@@ -152,7 +152,7 @@ def test_the_stock_worker_does_not_pass(projects: Projects) -> None:
 
 def test_a_broken_service_says_why(projects: Projects, workplace: Path) -> None:
     """
-    What cannot start proves nothing: the end of its log, one line, exit code 1.
+    A service that cannot start proves nothing: the end of its log, one line, exit code 1.
     """
     project = projects.render(named("minimal")).sync().copy(workplace)
     add(project, BROKEN)
@@ -166,7 +166,7 @@ def test_a_broken_service_says_why(projects: Projects, workplace: Path) -> None:
 @pytest.mark.parametrize("variant", [named("default"), of(database="sqlite")], ids=str)
 def test_production_is_not_written_to(projects: Projects, tmp_path: Path, variant: Variant) -> None:
     """
-    Where the environment is that of production, nothing is started without consent.
+    In the environment of production nothing is started without consent.
     """
     database = tmp_path / "precious.db"
     done = prove(projects.render(variant).sync(), APP_ENV="production", DATABASE_URL=f"sqlite:///{database}")
@@ -188,7 +188,7 @@ def test_a_refused_post_is_shown(projects: Projects) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_of_it(projects: Projects, number: signal.Signals) -> None:
     """
-    However it is ended, no server stays.
+    No server stays, however it is ended.
     """
     project = projects.render(named("minimal")).sync()
     with subprocess.Popen(

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/tell")
 
 @router.api_route("/echo", methods=["GET", "POST"])
 async def echo(request: Request) -> dict[str, Any]:
-    """What a request looks like from here."""
+    """The request as the application sees it."""
     return {
         "client": request.client.host if request.client else None,
         "url": str(request.url),

@@ -16,7 +16,7 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 @dataclass
 class Answer:
     """
-    What came back on one stream; status 0 is a reset.
+    The answer on one stream; status 0 is a reset.
     """
 
     status: int = 0

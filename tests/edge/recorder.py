@@ -100,7 +100,7 @@ class Recorder:
 
 def _length(received: bytes) -> int | None:
     """
-    How long the first request is, None while nobody can know.
+    The length of the first request, None while nobody can know.
     """
     head, found, rest = received.partition(b"\r\n\r\n")
     if not found:

@@ -53,7 +53,7 @@ def test_a_line_has_the_id_that_the_application_logs(standing: Standing) -> None
 @edges("log-request-id")
 def test_an_id_that_was_made_is_logged(standing: Standing) -> None:
     """
-    Whoever made it.
+    The id in the answer is the one in the log, made by the proxy or by the application.
     """
     made = standing.client().get("/tell/echo").header("x-request-id")
     assert made
@@ -63,7 +63,7 @@ def test_an_id_that_was_made_is_logged(standing: Standing) -> None:
 @edges()
 def test_nobody_forges_a_line(standing: Standing) -> None:
     """
-    Whatever a client puts into its headers and path, a line stays one JSON object.
+    A line stays one JSON object, whatever a client puts into its headers and path.
     """
     client = standing.client()
     name = 'forged" , "status": "999", "x": "\\'

@@ -35,7 +35,7 @@ def three(own: Standing, example: str) -> Iterator[list[Recorder]]:
 
 def shares(own: Standing, number: int, method: str = "GET", client: Client | None = None) -> Counter[str]:
     """
-    Who answered how many of these requests, of one client or of many; all of them have to be answered.
+    Count the answers of each server to these requests, of one client or of many; all of them have to be answered.
     """
     body = b"{}" if method == "POST" else None
     answers = [(client or own.client()).request(method, f"/{n}", body=body) for n in range(number)]

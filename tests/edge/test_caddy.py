@@ -80,7 +80,7 @@ def test_the_certificate_comes_in_maintenance_and_without_a_service(edge: Edge, 
 @edges(fixture="own", where=only)
 def test_additions_are_part_of_the_site_and_survive(own: Standing) -> None:
     """
-    What the user wrote is there, and is there after the next set-up, beside what set-up writes anew.
+    The user's lines are kept by the next set-up, beside the files that it writes again.
     """
     own.sandbox.write(f"/etc/{own.slug}/caddy.d/local.caddy", "respond /mine 204\n")
     site = f"/etc/caddy/conf.d/{own.slug}.caddy"

@@ -1,5 +1,5 @@
 """
-What a proxy cannot do its rendered README says.
+The rendered README of a proxy says what it cannot do.
 """
 
 from __future__ import annotations

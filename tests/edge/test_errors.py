@@ -124,7 +124,7 @@ def test_silence_is_a_problem(bare: Standing) -> None:
 @pytest.mark.parametrize("status", [400, 404, 413, 500, 503, 504])
 def test_the_applications_errors_pass(standing: Standing, status: int) -> None:
     """
-    Whatever the application answers arrives with its own words.
+    Every answer of the application arrives with its own words.
     """
     passes(standing, status)
 

@@ -1,5 +1,5 @@
 """
-What the application is told about the client: by the proxy, and by nobody else.
+The application hears about the client from the proxy, and from nobody else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPOOFED = {
 
 def told(client: Client, **headers: str) -> dict[str, Any]:
     """
-    What the application was told.
+    The request as the application got it.
     """
     answer = client.get("/tell/echo", headers={name.replace("_", "-"): value for name, value in headers.items()})
     assert answer.status == 200, answer.body
@@ -57,7 +57,7 @@ def test_the_application_learns_address_scheme_and_name(standing: Standing) -> N
 @edges(where=lambda edge: edge.proxy != "traefik")
 def test_the_name_comes_without_a_port(standing: Standing) -> None:
     """
-    Whatever port the client claims to have asked.
+    A port that the client claims to have asked is dropped.
     """
     answer = standing.client().get("/tell/echo", host="api.test:1234").json()
     assert values(answer, "host") == ["api.test"]
@@ -131,7 +131,7 @@ def test_any_other_request_id_is_replaced(standing: Standing, given: str | None)
 @edges()
 def test_hop_by_hop_headers_stay_here(standing: Standing) -> None:
     """
-    What a client says about its own connection is not about the next one; nobody gets an upgrade to HTTP/2 in clear text.
+    The headers that a client sends about its own connection are not passed on; nobody gets an upgrade to HTTP/2 in clear text.
     """
     client = standing.client()
     pairs = {"Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__", "Proxy": "http://evil.test"}

@@ -92,7 +92,7 @@ def test_probes_are_never_limited(standing: Standing) -> None:
 @pytest.mark.parametrize("path", ["//health", "/nowhere/../ready", "/nowhere%2f..%2fready"])
 def test_nothing_else_passes_for_a_probe(standing: Standing, path: str) -> None:
     """
-    What is not limited is the probe itself; whatever else the service is asked for counts.
+    The probe itself is not limited; every other request counts.
     """
     number = standing.edge.variant.facts["edge_burst"] + 100
     statuses = {answer.status for answer in burst(standing.client(), path, number)}

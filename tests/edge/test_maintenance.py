@@ -55,7 +55,7 @@ def test_the_process_is_alive_in_maintenance(closed: Standing) -> None:
 )
 def test_nothing_else_passes_for_health(closed: Standing, path: str) -> None:
     """
-    What the proxy reads as /health the service hears of as /health, or not at all.
+    A path that the proxy reads as /health reaches the service as /health, or not at all.
     """
     answer = closed.client().get(path)
     if answer.status == 200:

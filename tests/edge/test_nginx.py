@@ -53,7 +53,7 @@ def test_gixy_finds_nothing(own: Standing, tmp_path: Path) -> None:
 @edges(fixture="own", where=only)
 def test_additions_are_part_of_the_server_and_survive(own: Standing) -> None:
     """
-    What the user wrote is there, and is there after the next set-up, beside what set-up writes anew.
+    The user's lines are kept by the next set-up, beside the files that it writes again.
     """
     mine = f"/etc/{own.slug}/nginx.d/site.conf"
     own.sandbox.write(mine, "location = /mine { return 204; }\n")
@@ -178,7 +178,7 @@ def test_without_ipv6_nginx_listens_on_ipv4_alone(projects: Projects) -> None:
 
 def installed_lines(sandbox: Sandbox, projects: Projects, version: str, *before: str) -> set[str]:
     """
-    How the site listens after an `install` beside an nginx that says it is of a version, and finds everything good.
+    The site's `listen` lines after an `install` beside an nginx that claims to be of a version, and finds everything good.
     """
     sandbox.write(
         "/usr/local/sbin/nginx", f'#!/bin/sh\n[ "$1" != -v ] || echo "nginx version: nginx/{version}" >&2\n', 0o755

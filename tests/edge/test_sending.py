@@ -60,7 +60,7 @@ def test_a_get_is_sent_once_more(bare: Standing) -> None:
 @edges("retry-get", fixture="bare")
 def test_a_get_is_not_sent_for_ever(bare: Standing) -> None:
     """
-    Who breaks every connection is not asked again and again.
+    A server that breaks every connection is not asked again and again.
     """
     with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         recorder.resets = 100
@@ -101,7 +101,7 @@ def test_a_post_that_was_not_sent_is_no_loss(bare: Standing) -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_no_request_is_smuggled(bare: Standing, name: str) -> None:
     """
-    What the service sees is what the proxy saw: never a second request inside the first, never two ways to count.
+    The service sees the requests that the proxy saw: never a second request inside the first, never two ways to count.
     """
     with Recorder.on(bare.sandbox, bare.edge.address) as recorder:
         statuses = []

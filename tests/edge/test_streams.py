@@ -1,5 +1,5 @@
 """
-What is more than a request and an answer: WebSockets, events, much text.
+Exchanges that are more than a request and an answer: WebSockets, events, much text.
 """
 
 from __future__ import annotations

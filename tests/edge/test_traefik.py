@@ -1,5 +1,5 @@
 """
-What is Traefik's alone: its certificate, its helper, its files of the host, and the check that it does not have.
+Traefik alone: its certificate, its helper, its files of the host, and the check that it does not have.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Database:
     @property
     def options(self) -> list[str]:
         """
-        What `docker run` is told for a service that uses it.
+        The options of `docker run` for a service that uses it.
         """
         return [f"--network={self.network}", "--env=DATABASE_URL=postgresql://postgres:typed@database/postgres"]
 

@@ -127,7 +127,7 @@ def build(engine: Engine, projects: Projects, variant: Variant, folder: Path) ->
 @contextlib.contextmanager
 def unpacked(image: Image, archive: Path) -> Iterator[dict[str, tuple[tarfile.TarInfo, bytes]]]:
     """
-    What its own layers hold, those above the base: path → what it is, and its first bytes. The archive is there meanwhile.
+    The content of its own layers, those above the base: path → what it is, and its first bytes. The archive is there meanwhile.
     """
     image.engine.docker("save", "--output", archive, image.tag)
     base = len(image.layers(image.config["Labels"]["org.opencontainers.image.base.name"]))

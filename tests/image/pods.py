@@ -59,7 +59,7 @@ class Version:
 
     def manifests(self, folder: str = "") -> list[Mapping[str, Any]]:
         """
-        What kubectl would apply: the overlay, or a folder in it.
+        The objects that kubectl would apply: the overlay, or a folder in it.
         """
         path = self.project / "deploy/kubernetes/overlays" / self.overlay / folder
         done = subprocess.run([tools.kubectl(), "kustomize", path], capture_output=True, text=True, check=True)

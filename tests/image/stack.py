@@ -34,7 +34,7 @@ RATE = "100000"
 @dataclass(frozen=True)
 class Way:
     """
-    How the world gets to a service: through a proxy, or past it. Each has an address of loopback for itself.
+    The ways to a service: through a proxy, or past it. Each has an address of loopback for itself.
     """
 
     proxy: str
@@ -64,14 +64,14 @@ class Way:
     @property
     def balancer(self) -> str:
         """
-        Where the test puts a load balancer, if there is no proxy.
+        The place of the test's load balancer, if there is no proxy.
         """
         return f"127.0.2.{self.number}"
 
     @property
     def environment(self) -> dict[str, str]:
         """
-        What an operator would export.
+        The variables that an operator would export.
         """
         if self.is_plain:
             return {"LISTEN": self.address, "APP_PORTS": "80-81", "BALANCER_SECONDS": "3"}
@@ -198,7 +198,7 @@ class Stack:
 
     def identity(self) -> list[tuple[str, str, int]]:
         """
-        Which processes serve: another container, or a restart, makes another one.
+        The processes that serve: another container, or a restart, makes another one.
         """
         found = [container.inspect() for container in self.compose.containers("app")]
         return sorted((about["Id"], about["State"]["StartedAt"], about["RestartCount"]) for about in found)
@@ -233,7 +233,7 @@ class Stack:
     @contextlib.contextmanager
     def reached(self) -> Iterator[tuple[Address, ssl.SSLContext | None]]:
         """
-        Where a load finds it, and how to talk to it.
+        The address of it for a load, and the way to talk to it.
         """
         if not self.way.is_plain:
             yield (self.way.address, 443), context()
@@ -263,7 +263,7 @@ class Stack:
 
     def assert_kept(self, tally: Tally, word: str) -> None:
         """
-        What was confirmed is in the database.
+        Check that all that was confirmed is in the database.
         """
         assert tally.acknowledged
         stored = self.query(f"SELECT name FROM items WHERE name LIKE '{word}-%'")

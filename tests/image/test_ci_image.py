@@ -1,5 +1,5 @@
 """
-What the generated CI does to an image, done here: a good one passes, and a bad one is caught.
+The steps of the generated CI for an image, done here: a good one passes, and a bad one is caught.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def project(projects: Projects, tmp_path_factory: pytest.TempPathFactory) -> Pro
 @pytest.fixture
 def ci(engine: Engine, project: Project) -> dict[str, str]:
     """
-    What CI's environment has beside the engine: the images that it can pull.
+    The environment of CI beside the engine: the images that it can pull.
     """
     engine.provide(f"python:{project.facts['python']}-slim", "postgres:17")
     engine.furnish_compose()
@@ -68,7 +68,7 @@ def ci(engine: Engine, project: Project) -> dict[str, str]:
 
 def left(engine: Engine) -> list[str]:
     """
-    What the scripts have made and not removed.
+    Things that the scripts have made and not removed.
     """
     listings = (
         ("ps", "--all", "--format={{.Names}}"),
@@ -99,7 +99,7 @@ def test_ci_passes(engine: Engine, project: Project, ci: dict[str, str], workpla
 
 def test_a_finding_fails(engine: Engine, project: Project, ci: dict[str, str], workplace: Path) -> None:
     """
-    What the scanner finds ends the job; an image that is not there says how it is built.
+    A finding of the scanner ends the job; an image that is not there says how it is built.
     """
     scanner(engine, project, workplace, ci)
     engine.docker("build", "--quiet", "--tag=looked-at:small", "-", input="FROM scratch\nWORKDIR /small\n")
@@ -131,7 +131,7 @@ def test_a_good_image_passes(engine: Engine, images: Images, variant: Variant) -
 )
 def test_a_bad_image_is_caught(engine: Engine, images: Images, variant: Variant, lines: str, reason: str) -> None:
     """
-    Whatever is wrong is named, and nothing is left behind all the same.
+    The fault is named, and nothing is left behind all the same.
     """
     image, broken = images(variant), f"looked-at:{variant.id}"
     engine.provide("postgres:17")

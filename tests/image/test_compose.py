@@ -305,7 +305,7 @@ def test_another_image_and_back(stack: Stack, tmp_path: Path) -> None:
 
 def check_hidden_until_healthy(stack: Stack, events: Events) -> None:
     """
-    What serves now was healthy before the proxy could see it. Pooled connections would hide that it was not.
+    A container that serves was healthy before the proxy could see it. Pooled connections would hide that it was not.
     """
     new, edge = stack.app.id, f"connect {stack.slug}_edge"
     if stack.way.is_plain:

@@ -1,5 +1,5 @@
 """
-What the tier stands on: the engine leaves nothing, and its stand-ins behave as the images they stand for.
+The ground of the tier: the engine leaves nothing, and its stand-ins behave as the images they stand for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PASSWORD = "it is secret"
 
 def leftovers(daemon: Daemon) -> dict[str, list[str]]:
     """
-    What an engine could leave on a machine, besides its own folders.
+    Things that an engine could leave on a machine, besides its own folders.
     """
     names = (daemon.name, str(daemon.folder))
     lines = {"processes": said("ps", "-A", "-o", "args="), "mounts": Path("/proc/self/mounts").read_text()}
@@ -237,7 +237,7 @@ def test_postgres_asks_for_a_password(engine: Engine) -> None:
 
 def query(container: Container, password: str, sql: str) -> str:
     """
-    What a client of the network is answered: the value, or the error.
+    The answer to a client of the network: the value, or the error.
     """
     words = ("psql", "-XAt", "-h", container.address, "-U", "somebody", "-d", "service", "-c", sql)
     done = container.exec("env", f"PGPASSWORD={password}", *words, check=False)

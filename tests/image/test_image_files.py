@@ -1,5 +1,5 @@
 """
-What can be said of the image's files without building them.
+The image's files, as far as they can be checked without a build.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_old_engines_can_read_it(projects: Projects, variant: Variant) -> None:
 )
 def test_ci_and_image_have_the_same_uv(projects: Projects, variant: Variant, ci: str) -> None:
     """
-    What CI has locked with is what installs.
+    CI locks with the version that installs.
     """
     project = projects.render(variant)
     (version,) = VERSION.findall(project.read("Dockerfile"))

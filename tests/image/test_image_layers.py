@@ -1,5 +1,5 @@
 """
-What is in the image: the service, readable by everybody, and nothing that lay beside it.
+The content of the image: the service, readable by everybody, and nothing that was beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Contents = dict[str, tuple[tarfile.TarInfo, bytes]]
 @pytest.fixture(scope="session")
 def archive(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    Where `docker save` puts it.
+    The path at which `docker save` puts it.
     """
     return tmp_path_factory.mktemp("saved") / "image.tar"
 
@@ -66,7 +66,7 @@ def test_only_the_service_is_added(image: Image, contents: Contents) -> None:
 
 def test_everybody_may_read_and_nobody_may_write(image: Image, contents: Contents) -> None:
     """
-    Whatever the umask of the checkout was, and whoever it runs as. Data is written by group 0.
+    The files can be read after any umask of the checkout, by any user. Data is written by group 0.
     """
     data = f"var/lib/{image.facts['project_slug']}"
     for name, (member, _) in contents.items():

@@ -1,5 +1,5 @@
 """
-What the image makes of the place where it is started: its limits, its variables, a database that is away.
+The image in places where it is started: their limits, their variables, a database that is away.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_it_is_named_after_the_commit(project: Project, ask: Ask) -> None:
 
 def test_a_tag_names_it_and_an_edit_shows(project: Project, ask: Ask) -> None:
     """
-    What is not as in the commit must not pass for it; what a tag may not contain is replaced.
+    An edit must not pass for the commit; a character that a tag may not contain is replaced.
     """
     commit(project)
     project.run("git", "tag", "release/1.4+x")

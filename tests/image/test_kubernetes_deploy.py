@@ -95,7 +95,7 @@ class Cluster:
     @property
     def steps(self) -> list[str]:
         """
-        What was done to the cluster so far, without the questions.
+        The changes to the cluster so far, without the questions.
         """
         path = self.folder / "calls"
         calls = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -171,7 +171,7 @@ def test_two_versions(projects: Projects, workplace: Path) -> None:
 )
 def test_an_overlay_that_says_something_else(projects: Projects, workplace: Path, old: str, new: str) -> None:
     """
-    Whoever has edited it hears of it; nothing else than what was asked for is applied.
+    The message says so to the person who edited it; nothing is applied but what was asked for.
     """
     here = cluster(projects, workplace)
     release = here.project / "deploy/kubernetes/overlays/staging/release/kustomization.yaml"
@@ -233,7 +233,7 @@ def test_a_migration_that_is_at_work_is_waited_for(projects: Projects, workplace
 
 def test_a_cluster_that_does_not_answer_ends_it(projects: Projects, workplace: Path) -> None:
     """
-    Whether the migration has succeeded cannot be known, so nothing is rolled out.
+    Nothing is rolled out when it cannot be known whether the migration has succeeded.
     """
     here = cluster(projects, workplace)
     text = (here.folder / "kubectl").read_text().replace('case ["get", "job", name, *', 'case ["get", "nothing", *')
@@ -329,7 +329,7 @@ def test_a_migration_that_cannot_start(projects: Projects, workplace: Path) -> N
 
 def test_a_migration_that_somebody_removes(projects: Projects, workplace: Path) -> None:
     """
-    Whoever waits for it hears of that, and nothing is rolled out.
+    The command that waits for it says so, and nothing is rolled out.
     """
     here = cluster(projects, workplace)
     text = (here.folder / "kubectl").read_text()

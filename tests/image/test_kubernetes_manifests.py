@@ -500,7 +500,7 @@ def test_secrets_are_files_and_nowhere_else(projects: Projects, variant: Variant
 @variants(clustered)
 def test_pods_are_restricted(projects: Projects, variant: Variant) -> None:
     """
-    What the `restricted` Pod Security Standard asks for, and beyond: read-only, no token, no variables of others.
+    The `restricted` Pod Security Standard is met, and more: read-only, no token, no variables of others.
     """
     project, facts = projects.render(variant), variant.facts
     for name in OVERLAYS:

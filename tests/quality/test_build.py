@@ -139,7 +139,7 @@ class Checkout:
 
 def content(path: Path) -> dict[str, str]:
     """
-    What is in the file of a release.
+    The content of the file of a release.
     """
     with tarfile.open(path) as archive:
         found = {}
@@ -224,7 +224,7 @@ def test_the_project_is_no_package_of_its_own(checkout: Checkout) -> None:
 
 def installed(name: str) -> set[str]:
     """
-    What uv makes of one of these wheels.
+    The files that uv makes of one of these wheels.
     """
     info = f"{name}-1.0.dist-info"
     return {f"{name}.py", *(f"{info}/{each}" for each in ("INSTALLER", "METADATA", "RECORD", "REQUESTED", "WHEEL"))}
@@ -245,7 +245,7 @@ def test_the_python_and_the_machine_here_are_the_default(checkout: Checkout) -> 
 
 def test_uncommitted_changes_are_named(checkout: Checkout) -> None:
     """
-    What is changed and what is new.
+    The files that are changed, and those that are new.
     """
     checkout.depend()
     (checkout.path / "main.py").write_text("changed\n")
@@ -302,7 +302,7 @@ def test_what_an_archive_would_lack_is_named(checkout: Checkout) -> None:
 @pytest.mark.parametrize("name", [".packages/own/main.py", "release.json"])
 def test_names_that_a_release_needs_are_refused(checkout: Checkout, name: str) -> None:
     """
-    What the project has there would be mixed with the packages, or lost.
+    A project's own files in that place would be mixed with the packages, or lost.
     """
     (checkout.path / name).parent.mkdir(parents=True, exist_ok=True)
     (checkout.path / name).touch()

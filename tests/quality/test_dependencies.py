@@ -1,5 +1,5 @@
 """
-What is imported is declared, and what is declared is used.
+Every import is declared, and every declaration is used.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def before(projects: Projects, variant: Variant) -> list[Project]:
 
 def has_twin(projects: Projects, variant: Variant) -> bool:
     """
-    Whether an earlier variant renders the same, as far as its checks look at it: then that one is tested.
+    Tell whether an earlier variant renders the same, as far as its checks look at it: then that one is tested.
     """
 
     def is_read(name: str) -> bool:
@@ -68,7 +68,7 @@ def has_twin(projects: Projects, variant: Variant) -> bool:
 
 def is_tested(projects: Projects, variant: Variant) -> bool:
     """
-    Whether the tests of an earlier variant are the same, and what they test.
+    Tell whether the tests of an earlier variant are the same, and what they test.
     """
 
     def tested(project: Project) -> tuple[object, ...]:

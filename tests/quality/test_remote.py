@@ -164,7 +164,7 @@ class Away:
 
     def seen(self, name: str) -> list[list[str]]:
         """
-        What the program on a host was given, call by call; what came by standard input is the last word.
+        The words that the program on a host was given, call by call; the last one came by standard input.
         """
         seen = self.place(name) / "seen"
         return [json.loads(line) for line in seen.read_text().splitlines()] if seen.exists() else []
@@ -351,7 +351,7 @@ def test_status_looks_at_all_hosts(away: Away) -> None:
 
 def test_a_file_is_deployed_as_it_is(away: Away) -> None:
     """
-    What CI has built, from the folder in which one is; a host of another kind gets its own file of the same release.
+    A release that CI has built is deployed from the folder in which one is; a host of another kind gets its own file of the same release.
     """
     away.add("one")
     away.add("two", target="3.12 aarch64")
@@ -505,7 +505,7 @@ def test_here_needs_no_ssh(away: Away) -> None:
 
 def test_a_host_that_has_gone_is_noticed(away: Away) -> None:
     """
-    Where the user has not said which ssh: it gives up, and keeps a quiet connection alive.
+    The ssh that is used unless the user names another gives up, and keeps a quiet connection alive.
     """
     away.add("web")
     programs = away.folder / "programs"

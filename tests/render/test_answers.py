@@ -1,5 +1,5 @@
 """
-What may be typed: awkward text is refused with a message that says what to type, or shown as typed.
+Awkward text is refused with a message that says what to type, or shown as typed.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def test_copier_refuses_likewise(projects: Projects, tmp_path: Path) -> None:
 )
 def test_the_slug_follows_from_the_name(name: str, slug: str) -> None:
     """
-    Whatever the name is, its slug is one that is accepted, so `--defaults` works with any name.
+    The slug of any name is one that is accepted, so `--defaults` works with any name.
     """
     assert questions.evaluate({"project_name": name.strip()})["project_slug"] == slug
 
@@ -243,7 +243,7 @@ def test_awkward_text_comes_out_as_typed(projects: Projects, text: str) -> None:
 
 def shown(settings: str) -> list[str]:
     """
-    What the properties `name` and `description` of ServiceSettings return.
+    The values of the properties `name` and `description` of ServiceSettings.
     """
     import ast
 

@@ -44,7 +44,7 @@ def jobs(project: Project) -> dict[str, dict[str, Any]]:
 
 def commands(workflow: dict[Any, Any]) -> list[str]:
     """
-    What a workflow runs, step by step.
+    The commands of a workflow, step by step.
     """
     (job,) = workflow["jobs"].values()
     return [step["run"] for step in job["steps"] if "run" in step]
@@ -88,7 +88,7 @@ def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant
 
 def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
     """
-    Whatever it is called: no branch is named, and a push to another one runs nothing.
+    No branch is named, and a push to another one runs nothing.
     """
     on_default = "github.event_name != 'push' || github.ref_name == github.event.repository.default_branch"
     found = workflows(projects.render(of()))
@@ -106,7 +106,7 @@ def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
 @pytest.mark.parametrize("name", ["default", "maximal"])
 def test_ci_tests_on_a_real_database(projects: Projects, name: str) -> None:
     """
-    Where there is a database server in production there is one in CI, and the tests are told where.
+    CI has a database server when production has one, and the tests get its address.
     """
     project = projects.render(named(name))
     if named(name).facts["has_github"]:
@@ -134,7 +134,7 @@ def test_both_hosts_do_the_same_to_the_image(projects: Projects) -> None:
 
 def test_who_has_the_key_builds_nothing(projects: Projects) -> None:
     """
-    What is built is a stranger's code too. One job builds and has no secret; the other, which a person may have to allow,
+    A build runs strangers' code too. One job builds and has no secret; the other, which a person may have to allow,
     only sends. One at a time; by hand, or by a tag that somebody has made.
     """
     workflow = workflows(projects.render(of()))["deploy"]

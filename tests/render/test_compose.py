@@ -40,7 +40,7 @@ def services(project: Project) -> dict[str, dict[str, Any]]:
 
 def default(value: object) -> str:
     """
-    What a value is when nothing is set.
+    The value when nothing is set.
     """
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
 
@@ -164,7 +164,7 @@ def test_prepare_makes_what_is_missing_and_touches_nothing_else(
     projects: Projects, variant: Variant, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """
-    Whatever is there is kept, byte for byte; both files speak of one password.
+    Existing files are kept, byte for byte; both have the same password.
     """
     project = projects.render(variant).copy(tmp_path_factory.mktemp("prepared") / "project")
     secrets = project / "deploy/compose/secrets"

@@ -45,7 +45,7 @@ def test_commands_of_the_documents_work(projects: Projects, variant: Variant, tm
 @variants(pairwise)
 def test_commands_of_messages_work(projects: Projects, variant: Variant, tmp_path: Path) -> None:
     """
-    What the other files tell people to type, in messages, comments and workflows, is taken as well.
+    Commands in the messages, comments and workflows of other files are taken as well.
     """
     project = projects.render(variant)
     commands = commands_of(project, tmp_path)
@@ -113,7 +113,7 @@ def test_a_wrong_unit_is_found(projects: Projects, tmp_path: Path) -> None:
 
 def commands_of(project: Project, folder: Path) -> Commands:
     """
-    What can be typed in a project.
+    The commands that can be typed in a project.
     """
     return Commands(project, folder / "project")
 
@@ -171,6 +171,14 @@ def test_every_page_is_reached(projects: Projects, variant: Variant) -> None:
             if path in pages and path not in reached:
                 waiting.append(path)
     assert set(pages) - reached - {"AGENTS.md", "CHANGELOG.md"} == set()
+
+
+@variants(pairwise)
+def test_the_page_for_developers_is_short(projects: Projects, variant: Variant) -> None:
+    """
+    It is read while something is added, so it fits on two screens.
+    """
+    assert len(projects.render(variant).read("docs/develop.md").splitlines()) <= 80
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def releases(folder: Path, upgrade: str, before: str = "") -> tuple[Path, Path]:
 @pytest.mark.parametrize("statement", TAKES)
 def test_what_a_migration_takes_away_is_found(program: ModuleType, tmp_path: Path, statement: str) -> None:
     """
-    However it is written: a name that is missed is a table that vanishes under the release that serves.
+    Every way of writing it is found: a name that is missed is a table that vanishes under the release that serves.
     """
     assert found(program, tmp_path, statement) == TAKES[statement]
 
@@ -325,7 +325,7 @@ def test_a_run_that_is_being_restarted_is_asked_when_it_is_back(
 
 def test_only_numbers_are_runs(program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    What somebody else has put beside them is not counted, and not read.
+    Files that somebody else has put beside them are not counted, and not read.
     """
     monkeypatch.setattr(program, "RUNS", tmp_path)
     for name in ("1", "12", "007", "²", "-3", "4.bak", "0", "five", " 6"):

@@ -32,8 +32,11 @@ def test_files_are_tidy(projects: Projects, variant: Variant) -> None:
 
 def untidy(name: str, text: str) -> list[str]:
     """
-    What is wrong with the look of a text.
+    Faults in the look of a text.
     """
+    if name.endswith(".md"):
+        # The code in it keeps the rules of code.
+        text = re.sub(r"^```python\n(.*?)^```$", lambda it: re.sub(r"\n{3}", "\n\n", it[0]), text, flags=re.M | re.S)
     # Some files only have to be there.
     if not text:
         return [] if name.endswith(("__init__.py", ".gitkeep", "py.typed")) else ["empty"]
@@ -120,7 +123,7 @@ def test_imports_resolve(projects: Projects, variant: Variant) -> None:
 @variants(pairwise)
 def test_scripts_are_executable(projects: Projects, variant: Variant) -> None:
     """
-    What begins with #! can be run, and runs on macOS's old bash too, unless it runs in a container or on the host.
+    A file that begins with #! can be run, and runs on macOS's old bash too, unless it runs in a container or on the host.
     """
     project = projects.render(variant)
     for name in project.tree():

@@ -138,7 +138,7 @@ def test_every_pair_of_answers_occurs() -> None:
 
 def test_every_value_has_a_variant() -> None:
     """
-    What the quality tier runs has each value of each option at least once.
+    The quality tier runs each value of each option at least once.
     """
     complete = [variants.complete(variant) for variant in variants.each_value()]
     for name, values in questions.levels().items():

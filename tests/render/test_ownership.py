@@ -94,7 +94,7 @@ def test_no_folder_is_empty(projects: Projects, variant: Variant) -> None:
 @variants(pairwise)
 def test_off_means_no_word_of_it(projects: Projects, variant: Variant) -> None:
     """
-    Where a feature is off, its words are nowhere.
+    The words of a feature that is off are nowhere.
     """
     project = projects.render(variant)
     found = [
@@ -112,7 +112,7 @@ def test_off_means_no_word_of_it(projects: Projects, variant: Variant) -> None:
 @pytest.mark.parametrize("fact", WORDS)
 def test_on_means_present(projects: Projects, fact: str) -> None:
     """
-    Where a feature is on, its words do occur: the test above looks for the right ones.
+    The words of a feature that is on do occur: the test above looks for the right ones.
     """
     variant = next(variant for variant in pairwise() if variant.facts[fact])
     text = contents(projects.render(variant))

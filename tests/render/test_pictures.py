@@ -35,7 +35,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def numbers(project: Project) -> dict[str, str]:
     """
-    What a number in a picture can be: a fact, or a constant of the code.
+    The numbers that a picture may have: facts, and constants of the code.
     """
     facts = project.facts
     closing = facts["unit_graceful_seconds"] - facts["lame_duck_seconds"] - facts["request_seconds"]

@@ -1,5 +1,5 @@
 """
-What services of the published states rely on, without rendering any: questions, answers and paths that stay.
+The promises to services of the published states, without rendering any: questions, answers and paths that stay.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_a_later_question_brings_nothing_unasked(state: State, chosen: Mapping[s
 
 def is_neutral(question: Question) -> bool:
     """
-    Whether the default of a question that no state asked says what a service has: it follows `auto`, it names
+    Tell whether the default of a question that no state asked says what a service has: it follows `auto`, it names
     `rendered_before`, or it is what all services had before it could be chosen.
     """
     default = question.spec["default"]

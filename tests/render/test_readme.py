@@ -21,7 +21,7 @@ def commands(readme: str, heading: str) -> list[str]:
 @variants(pairwise)
 def test_deployment(projects: Projects, variant: Variant) -> None:
     """
-    Where there is a database its URL is set and its migrations run, before the server starts.
+    The URL of a database is set, and its migrations run, before the server starts.
     """
     found = commands(projects.render(variant).read("README.md"), "Deploy and operate")
     if variant.facts["has_vm"]:

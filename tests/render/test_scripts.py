@@ -74,7 +74,7 @@ def test_it_does_not_ask_itself(uv: ModuleType, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_wrong_checksum_ends_it(uv: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
-    What is not the wheel that the lock names is neither kept nor run.
+    A file that is not the wheel that the lock names is neither kept nor run.
     """
     monkeypatch.setattr(uv, "fetch", lambda url: b"something else")
     with pytest.raises(SystemExit, match="checksum differs"):
@@ -139,7 +139,7 @@ def test_serve_takes_an_empty_variable_as_unset(projects: Projects, tmp_path: Pa
 
 def test_every_target_has_its_script() -> None:
     """
-    What make does here can be done without make.
+    Everything that make does here can be done without make.
     """
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     targets = {line.split()[1] for line in done.stdout.splitlines() if line.strip().startswith("make ")}

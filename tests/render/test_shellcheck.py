@@ -17,7 +17,7 @@ from tests.support.variants import Variant, each_value, three, variants
 
 def check(root: Path, names: list[str]) -> str:
     """
-    What it says of those that are for a shell.
+    Its findings in those that are for a shell.
     """
     if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is missing: scripts/install-tools installs it")

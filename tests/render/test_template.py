@@ -56,7 +56,7 @@ def test_seams_are_valid_unrendered(path: str) -> None:
 
 def test_the_constraints_are_the_last_table() -> None:
     """
-    What the template adds to pyproject.toml comes before them, so it never meets tables that an owner has appended.
+    Additions of the template to pyproject.toml come before them, so they never meet tables that an owner has appended.
     """
     text = scatter.templated()["pyproject.toml.jinja"]
     assert re.findall(r"^\[(.+)\]$", text, re.M)[-1] == "tool.uv"

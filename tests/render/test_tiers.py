@@ -80,7 +80,7 @@ def test_a_tier_starts_when_it_fits() -> None:
 
 def test_a_resource_is_used_by_one_tier_at_a_time() -> None:
     """
-    However light they are.
+    The rest wait, however light they are.
     """
     one, other = a_tier("one", 0.1, resource="machine"), a_tier("other", 0.1, resource="machine")
     assert startable([one, other], [], 2) == [one]
@@ -133,7 +133,7 @@ def test_a_slower_machine_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_only_the_programs_of_the_tiers_are_asked_for() -> None:
     """
-    Who runs the render tier needs no container engine.
+    The render tier needs no container engine.
     """
     assert programs(["render"]) == ["shellcheck"]
     assert {"dockerd", "shellcheck"} <= set(programs(["render", "image"]))
@@ -285,7 +285,7 @@ def test_what_was_left_to_itself_is_waited_for_at_once(tmp_path: Path) -> None:
 
 def nightly() -> set[str]:
     """
-    What is marked: a test as `file::name`, more than one at once by its file.
+    The tests that are marked: one as `file::name`, more than one at once by their file.
     """
     found = set()
     for path in sorted((ROOT / "tests").rglob("*.py")):

@@ -1,5 +1,5 @@
 """
-How much is rendered: the weight of the three named variants, and of what is the pattern to copy.
+The weight of the three named variants, and of what is the pattern to copy.
 """
 
 from __future__ import annotations

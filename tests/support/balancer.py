@@ -1,5 +1,5 @@
 """
-What spreads requests over pods, in two ways: by connection, as a Service does, and by request, as a gateway does.
+Balancers that spread requests over pods: by connection, as a Service does, and by request, as a gateway does.
 
 Neither repeats a request: a loss stays one. Who leaves is taken out when somebody says so, which in a cluster is later than the pod
 itself is told.
@@ -20,7 +20,7 @@ _LOST = Answer(502, {"content-type": "text/plain"}, b"lost\n")
 
 class Endpoints:
     """
-    Who serves now, in turn.
+    The addresses that serve now, in turn.
 
     As an address of `Load` it is a Service, the way kube-proxy makes one: the kernel chooses a pod when a connection is made, and
     the connection stays with that pod, whatever becomes of the list.

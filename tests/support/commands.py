@@ -35,7 +35,7 @@ VERBS = {"daemon-reload", "disable", "edit", "enable", "reload", "restart", "sho
 
 def typed(text: str) -> list[str]:
     """
-    What a Markdown document has people type: lines that are indented or fenced, and what stands between backticks.
+    The commands in a Markdown document: lines that are indented or fenced, and text between backticks.
     """
     text = text.replace("\\\n", " ")
     fenced = [line for block in re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
@@ -68,7 +68,7 @@ def words(command: str) -> list[str]:
 
 class Commands:
     """
-    What can be typed in a project: its make targets, the scripts of `deploy/`, its program on the host, its units.
+    The commands that a project has: its make targets, the scripts of `deploy/`, its program on the host, its units.
     """
 
     def __init__(self, project: Project, folder: Path, *, more: Path | None = None) -> None:
@@ -204,7 +204,7 @@ class Commands:
 
     def on_the_host(self, command: str) -> Iterator[str]:
         """
-        What is typed on the machine.
+        The commands that are typed on the machine.
         """
         yield from self.parsed(words(command)[1:])
 

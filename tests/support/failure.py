@@ -1,5 +1,5 @@
 """
-How a failure reads: what failed, in which variant, the last lines of output, and the command that gets there.
+The text of a failure: what failed, in which variant, the last lines of output, and the command that gets there.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 def files(name: str, version: str, text: str = "") -> dict[str, str]:
     """
-    What a wheel holds: one module, with a text in it.
+    The content of a wheel: one module, with a text in it.
     """
     info = f"{name}-{version}.dist-info"
     return {

@@ -36,7 +36,7 @@ class Job:
     @property
     def said(self) -> str:
         """
-        What it has said so far, on both streams.
+        Its output so far, on both streams.
         """
         return "".join(self._said)
 

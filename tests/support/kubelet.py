@@ -1,5 +1,5 @@
 """
-What the kubelet does with a container, by the words of its manifest: asks its probes, waits in preStop, stops it.
+The kubelet's work on a container, by the words of its manifest: it asks the probes, waits in preStop, stops it.
 
 The grace of a pod counts from the moment it is told to go: preStop is part of it.
 """

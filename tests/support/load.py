@@ -27,7 +27,7 @@ Address = tuple[str, int] | str
 @dataclass(frozen=True)
 class Exchange:
     """
-    What the clients say: a `GET` and a `POST`, in turn.
+    The requests of the clients: a `GET` and a `POST`, in turn.
 
     `{n}` in the template of the body is a number that no other request of this process has, so that an acknowledged write
     can be looked for afterwards.
@@ -63,7 +63,7 @@ class Answer:
 
     @property
     def is_problem(self) -> bool:
-        """Whether it is an error in the form of the contract."""
+        """Tell whether it is an error in the form of the contract."""
         return self.headers.get("content-type", "").partition(";")[0] == "application/problem+json"
 
 
@@ -87,7 +87,7 @@ class Connection:
 
     @property
     def seen_closed(self) -> bool:
-        """Whether the server has already closed it. Nothing must be written then, and no request is lost."""
+        """Tell whether the server has already closed it. Nothing must be written then, and no request is lost."""
         return self._reader.at_eof() or self._reader.exception() is not None
 
     async def exchange(self, request: bytes) -> Answer:
@@ -180,7 +180,7 @@ class Load:
 
     @property
     def ended(self) -> bool:
-        """Whether all clients have ended by themselves."""
+        """Tell whether all clients have ended by themselves."""
         return not self._thread.is_alive()
 
     def wait_for(self, more: int, *, within: float = 30) -> None:

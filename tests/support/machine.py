@@ -171,7 +171,7 @@ class Machine:
 
     def console(self) -> str:
         """
-        What was said at boot.
+        The messages of the boot.
         """
         return (self._folder / "console").read_text(errors="replace")
 
@@ -290,7 +290,7 @@ class Machine:
 
     def journal(self, *words: str) -> str:
         """
-        What was logged since the boot, without the time; `words` are arguments of journalctl.
+        The log since the boot, without the time; `words` are arguments of journalctl.
         """
         # That there is no such line is no error.
         return self.run("journalctl", "--boot", "--no-pager", "--quiet", "--output=cat", *words, check=False).stdout

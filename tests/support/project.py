@@ -105,7 +105,7 @@ class Project:
     @property
     def venv(self) -> Path:
         """
-        Where the dependencies are installed. Projects with the same dependencies share one.
+        The environment that the dependencies are installed in. Projects with the same dependencies share one.
         """
         return self._environment or CACHE / "environments" / self.fingerprint
 

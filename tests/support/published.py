@@ -37,7 +37,7 @@ class State:
     @cached_property
     def files(self) -> Mapping[str, bytes]:
         """
-        What it consisted of, by path.
+        The files of it, by path.
         """
         with self._archive() as archive:
             return {entry.name: _content(archive, entry) for entry in archive if not entry.isdir()}
@@ -52,7 +52,7 @@ class State:
     @cached_property
     def questions(self) -> Mapping[str, Mapping[str, Any]]:
         """
-        What it asked or took unasked, and so what its services may have stored.
+        The questions that it asked or answered itself, and so the answers that its services may have stored.
         """
         found = {}
         for path in re.findall(r"^!include (features/\S+)$", self.files["copier.yml"].decode(), re.M):

@@ -80,14 +80,14 @@ class Question:
 
     def default(self, values: Mapping[str, Any]) -> Any:
         """
-        What is proposed, given the answers that are known.
+        The answer that is proposed, given those that are known.
         """
         default = self.spec["default"]
         return render(default, values) if isinstance(default, str) else default
 
     def is_asked(self, values: Mapping[str, Any]) -> bool:
         """
-        Whether it has a meaning, given the answers before it. Where it has none its default holds.
+        Tell whether it has a meaning, given the answers before it. Without one its default holds.
         """
         when = self.spec.get("when", True)
         return render(when, values) == "True" if isinstance(when, str) else bool(when)
@@ -221,7 +221,7 @@ def levels() -> Mapping[str, tuple[Any, ...]]:
 
 def _equal(one: Answers, other: Answers, contexts: Iterable[Answers]) -> bool:
     """
-    Whether two answers lead to the same facts, or to a refusal, alone and in every context.
+    Tell whether two answers lead to the same facts, or to a refusal, alone and in every context.
     """
 
     def outcome(given: Answers) -> object:

@@ -69,7 +69,7 @@ class Template:
 
     def copy(self, destination: Path, tag: str = "v0.0.1", **answers: Any) -> UserProject:
         """
-        What `copier copy` and the closing message's `git commit` give a user.
+        Do what a user does: `copier copy`, and the closing message's `git commit`.
         """
         with quickly():
             copier.run_copy(
@@ -95,7 +95,7 @@ class UserProject(Project):
 
     def update(self, tag: str, **answers: Any) -> None:
         """
-        What `copier update` does, without trust and without prompts.
+        Run `copier update`, without trust and without prompts.
         """
         self.commit("before the update")
         with quickly():
@@ -106,7 +106,7 @@ class UserProject(Project):
     @property
     def answers(self) -> Mapping[str, Any]:
         """
-        What is stored.
+        The answers that are stored.
         """
         stored: Mapping[str, Any] = yaml.safe_load(self.read(".copier-answers.yml"))
         return stored

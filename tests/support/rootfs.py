@@ -48,7 +48,7 @@ MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 
 def missing() -> list[str]:
     """
-    What this machine lacks to make or boot one.
+    The programs and rights that this machine lacks to make or boot one.
     """
     tools = [name for name in ("debootstrap", "systemd-nspawn", "nsenter", "unshare") if not shutil.which(name)]
     return tools if os.geteuid() == 0 else ["root", *tools]
@@ -74,7 +74,7 @@ def _key(suite: str) -> str:
 
 def smallest(suite: str) -> Path:
     """
-    What every Debian has, as a tar: what roots and images are made from.
+    The base of every Debian, as a tar: roots and images are made from it.
     """
     path = CACHE / "roots" / f"{suite}.tar"
     with locked(path.with_suffix(".guard")):

@@ -193,7 +193,7 @@ class Sandbox:
 
     def logs(self) -> str:
         """
-        What the programs said so far, each framed.
+        The output of the programs so far, each framed.
         """
         return "\n".join(
             failure.frame(path.read_text(errors="replace"), title=program)
@@ -240,7 +240,7 @@ def _enter(namespace: int) -> None:
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """
-    What a service manager would give: nothing of the tests' own settings.
+    The environment that a service manager would give: nothing of the tests' own settings.
     """
     return {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -1,5 +1,5 @@
 """
-Where each option is used in the template: the scatter table, and its budget.
+The uses of each option in the template: the scatter table, and its budget.
 
 An option is a question together with the facts of its feature document. `make scatter` prints the table.
 """
@@ -52,6 +52,10 @@ EXCEPTIONS = {
     ): "the stack is one file to read: server, volume, secret and migration in their places",
     ("database", "deploy/kubernetes/base/kustomization.yaml.jinja"): "pools are sized against the number of pods there",
     ("database", "docs/compose.md.jinja"): "the walk-through says what it prepares and migrates",
+    (
+        "database",
+        "docs/develop.md.jinja",
+    ): "a migration and a stream are looked for where the rest is that developers add",
     ("database", "docs/image.md.jinja"): "a command that is typed by hand needs the URL, and the migrations before it",
     ("database", "docs/kubernetes.md.jinja"): "the walk-through names the secret and the migration",
     ("database", "compose.dev.yaml.jinja"): "in development the migrations run from an image of their own as well",
@@ -83,6 +87,7 @@ SEAMS = (
     "compose.yaml.jinja",
     "deploy/kubernetes/base/kustomization.yaml.jinja",
     "deploy/setup.jinja",
+    "docs/develop.md.jinja",
     "pyproject.toml.jinja",
 )
 #: How many there may be.
@@ -138,7 +143,7 @@ def values(text: str) -> list[str]:
 
 def mentions(expression: str, names: Iterable[str]) -> bool:
     """
-    Whether an expression uses one of the names; texts within it do not count.
+    Tell whether an expression uses one of the names; texts within it do not count.
     """
     bare = _TEXT.sub("", expression)
     return any(re.search(rf"\b{name}\b", bare) for name in names)

@@ -253,13 +253,13 @@ class Service:
 
     def stdout(self) -> str:
         """
-        What it wrote to standard output: the access log.
+        Its standard output: the access log.
         """
         return self._text(self._out, 0)
 
     def stderr(self) -> str:
         """
-        What it wrote to standard error: everything else.
+        Its standard error: everything else.
         """
         return self._text(self._err, 1)
 

@@ -1,4 +1,4 @@
-"""What became of the requests of a load: sent, lost, how, and how slow."""
+"""Counts of the requests of a load: sent, lost, how, and how slow."""
 
 import time
 from collections import Counter
@@ -13,13 +13,13 @@ HEADER = (
 
 @dataclass
 class Tally:
-    """What became of the requests. Times are seconds."""
+    """Counts of the requests. Times are seconds."""
 
     sent: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
-    """What was lost and how: `POST 502`."""
+    """The lost requests by kind: `POST 502`."""
     times: list[float] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     """The numbers of the POST requests that were answered 2xx."""

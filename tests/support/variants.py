@@ -170,7 +170,7 @@ def grown(seed: Pair, missing: Mapping[Pair, None], order: Iterable[str]) -> dic
 
 def have_a_meaning(answers: Mapping[str, Any]) -> bool:
     """
-    Whether answers are taken, and none of them makes another one mean nothing.
+    Tell whether answers are taken, and none of them makes another one mean nothing.
     """
     try:
         return answers.items() <= {name: frozen(value) for name, value in questions.canonical(answers).items()}.items()
@@ -207,7 +207,7 @@ SAID = {"rate_text", "rate_where", "caddy_rate"}
 
 def application(variant: Variant) -> tuple[Any, ...]:
     """
-    What a variant's application depends on: variants of which this is the same have the same one.
+    The facts that a variant's application depends on: variants that share them have the same one.
     """
     facts = (question for question in questions.questions() if question.is_fact and question.document not in AROUND)
     return tuple(variant.facts[fact.name] for fact in facts if fact.name not in SAID)

@@ -1,5 +1,5 @@
 """
-What a rendered service weighs: files and lines by directory, of the three named variants. `make weight` prints it.
+The weight of a rendered service: files and lines by directory, of the three named variants. `make weight` prints it.
 """
 
 from __future__ import annotations

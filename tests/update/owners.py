@@ -1,5 +1,5 @@
 """
-What owners do to a service between two updates. Each edit is done to the service before its update, and to a fresh
+Edits that owners make to a service between two updates. Each edit is done to the service before its update, and to a fresh
 rendering to say what is expected after it.
 """
 
@@ -26,7 +26,7 @@ from app.core.config import EnvironmentSettings
 
 
 class ShopSettings(EnvironmentSettings):
-    """What the shop has to know."""
+    """The settings of the shop."""
 
     model_config = SettingsConfigDict(env_prefix="SHOP_")
 
@@ -271,7 +271,7 @@ def lock(project: Project, old: Project) -> None:
 
 def ignored(project: Project, old: Project) -> None:
     """
-    What git does not know: secrets, and the data of development.
+    Files that git does not know: secrets, and the data of development.
     """
     write(project, SECRETS)
 

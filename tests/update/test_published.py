@@ -199,7 +199,7 @@ def tops(project: Project) -> set[str]:
 
 def test_a_later_question_brings_nothing_and_can_be_answered_later(history: History, tmp_path: Path) -> None:
     """
-    Where a service runs was asked later: an update leaves that to the owner, who says it whenever he likes.
+    The question of targets came later: an update leaves the answer to the owner, who gives it at any time.
 
     What he had made himself in the meantime then conflicts: both texts are there, and nothing else does.
     """
@@ -235,7 +235,7 @@ def test_a_later_question_can_be_answered_at_once(history: History, tmp_path: Pa
 
 def test_a_later_question_proposes_what_the_service_has(history: History, tmp_path: Path) -> None:
     """
-    Who is asked and presses Enter everywhere changes nothing, and is asked nothing that has no meaning.
+    Enter at every question changes nothing, and no question is asked that has no meaning.
     """
     project = history.start(FIRST, "default", {}, tmp_path / "project")
     before = tops(project)

@@ -56,7 +56,7 @@ def improve(template: Template) -> None:
 
 def work(project: UserProject) -> None:
     """
-    What a year of use does to a project: features, dependencies, settings, removed files.
+    A year of use of a project: features, dependencies, settings, removed files.
     """
     project.edit(
         MAIN, "from app.settings import Settings\n", "from app.settings import Settings\nfrom app.shop import shop\n"
@@ -317,7 +317,7 @@ def test_a_file_that_becomes_optional_keeps_its_edits(template: Template, projec
 
 def test_better_defaults_arrive(template: Template, project: UserProject) -> None:
     """
-    What was never chosen is stored as "auto", so a project follows when the template learns a better value.
+    An answer that was never chosen is stored as "auto", so a project follows when the template learns a better value.
     """
     assert "# REQUEST_SECONDS=30" in project.read(".env.example")
     template.edit("features/budget.yml", "{{ 30 if request_budget", "{{ 20 if request_budget")
@@ -338,7 +338,7 @@ def test_an_update_to_the_same_release_changes_nothing(project: UserProject) -> 
 
 def test_a_conflict_is_marked_and_caught(template: Template, project: UserProject) -> None:
     """
-    Where both sides changed one line the user decides: it is marked inline, for the hook and the eye to find.
+    The user decides about a line that both sides changed: it is marked inline, for the hook and the eye to find.
     """
     project.edit("serving/timeouts.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 4.0")
     improve(template)

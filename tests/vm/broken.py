@@ -73,7 +73,7 @@ from app.core.feature import Feature"""
 
 def releases(project: Project) -> Mapping[str, Mapping[str, str]]:
     """
-    What is broken → the files that make it so.
+    The fault → the files that make it.
     """
     main = project.read("app/main.py")
     configuration = project.read("gunicorn.conf.py")

@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    What shares a machine runs on one worker.
+    Run the tests that share a machine on one worker.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:

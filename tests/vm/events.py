@@ -1,5 +1,5 @@
 """
-What happens to a service, in the order in which it happens; each ends when the service is itself again.
+The events of a service, in their order; each ends when the service is itself again.
 
 What stands before the `yield` prepares it, and is not counted.
 """

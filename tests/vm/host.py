@@ -72,7 +72,7 @@ class Host:
 
     def set_environment(self, variables: Mapping[str, str]) -> None:
         """
-        What an operator's editor does to the environment file.
+        Edit the environment file as an operator's editor does.
         """
         path = self.machine / f"etc/{self.slug}/environment"
         text = re.sub(rf"^({'|'.join(variables)})=.*\n", "", path.read_text(), flags=re.MULTILINE)
@@ -99,7 +99,7 @@ class Host:
 
     def drop_in(self, *lines: str) -> None:
         """
-        What `systemctl edit` does to the runs' unit; without lines it is taken back.
+        Edit the runs' unit as `systemctl edit` does; without lines it is taken back.
         """
         path = self.machine / f"etc/systemd/system/{self.slug}@.service.d/override.conf"
         if lines:
@@ -146,7 +146,7 @@ class Host:
     @property
     def is_at_rest(self) -> bool:
         """
-        Whether there is one run, and no command at work.
+        Tell whether there is one run, and no command at work.
         """
         free = self.machine.run("flock", "--nonblock", f"/opt/{self.slug}/lock", "true", check=False).returncode == 0
         return free and len(self.runs) == 1

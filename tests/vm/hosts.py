@@ -1,5 +1,5 @@
 """
-How a machine becomes a host in these tests: by the commands of the rendered docs.
+The set-up of a machine as a host in these tests, by the commands of the rendered docs.
 """
 
 from __future__ import annotations

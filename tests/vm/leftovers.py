@@ -1,5 +1,5 @@
 """
-What a service has on a machine, to be compared before and after.
+The traces of a service on a machine, to be compared before and after.
 """
 
 from __future__ import annotations

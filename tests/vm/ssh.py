@@ -47,7 +47,7 @@ class Ssh:
     @property
     def environment(self) -> Mapping[str, str]:
         """
-        What lets deploy/remote take this way.
+        The variables that let deploy/remote take this way.
         """
         return {"RELEASE_SSH": self.command}
 

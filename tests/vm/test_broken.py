@@ -100,7 +100,7 @@ def test_a_secret_that_does_not_work_is_refused(host: Host) -> None:
 @on("trixie")
 def test_a_fix_can_be_deployed_in_an_outage(host: Host) -> None:
     """
-    What is down in the old run is forgiven in the new one. Migrations are left out: their database is away.
+    A check that is down in the old run is forgiven in the new one. Migrations are left out: their database is away.
     """
     run = host.run
     release = host.operator.edited({"static/robots.txt": "fix\n"})

@@ -75,7 +75,7 @@ def test_certbot_gets_and_renews_the_certificate(host: Host) -> None:
 
 def answers(host: Host) -> bool:
     """
-    Whether the authority does.
+    Tell whether the authority does.
     """
     question = f"urlopen({DIRECTORY!r}, context=create_default_context(cafile={ROOT!r}))"
     code = f"from ssl import create_default_context; from urllib.request import urlopen; {question}"

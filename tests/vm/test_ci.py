@@ -143,7 +143,7 @@ def python_of(pipeline: Mapping[str, Any]) -> str:
 
 def known_hosts(host: Host) -> str:
     """
-    What ssh-keyscan says of the machine.
+    The keys of the machine, as ssh-keyscan prints them.
     """
     words = ["nsenter", f"--net={host.machine.network}", "ssh-keyscan", "-t", "ed25519", "127.0.0.1"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
@@ -151,7 +151,7 @@ def known_hosts(host: Host) -> str:
 
 def clone(project: UserProject, destination: Path) -> Path:
     """
-    What a job checks out.
+    The files that a job checks out.
     """
     git(project.path, "clone", "-q", str(project.path), str(destination))
     assert shlex.quote(str(destination)) == str(destination)

@@ -219,7 +219,7 @@ def test_damaged_notes_take_the_socket_from_nobody(host: Host) -> None:
 @on("trixie")
 def test_a_release_that_never_served_is_not_kept(host: Host) -> None:
     """
-    Whether it was refused or its deploy was killed: nobody can roll back to it, and the next deploy removes it.
+    A release that was refused, or whose deploy was killed: nobody can roll back to it, and the next deploy removes it.
     """
     releases = host.machine / f"opt/{host.slug}/releases"
     killed = host.operator.edited({"static/robots.txt": "killed\n"})

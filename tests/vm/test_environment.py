@@ -1,5 +1,5 @@
 """
-What a run is told: the environment and the secrets of its operator, as they were typed, and to nobody else.
+A run gets the environment and the secrets of its operator, as they were typed, and nobody else does.
 """
 
 from __future__ import annotations

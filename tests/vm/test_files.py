@@ -1,5 +1,5 @@
 """
-What a release may consist of, and what root does with it.
+The files that a release may have, and root's handling of them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ else:
 @on("trixie")
 def test_root_executes_nothing_of_a_release(host: Host) -> None:
     """
-    What Python finds and executes by itself is executed as the service, and never as root: not while a release is unpacked
+    Files that Python finds and executes by itself are executed as the service, and never as root: not while a release is unpacked
     and compiled, nor when root stands in it, with the service's PYTHONPATH, and asks.
     """
     trace = TRACE.replace("{slug}", host.slug)

@@ -277,7 +277,7 @@ def test_two_deploys_at_once_are_refused(host: Host) -> None:
 @on("trixie")
 def test_the_lock_ends_with_its_process(host: Host) -> None:
     """
-    Whatever a killed command had started may still be busy: the next command need not wait, and nobody unlocks anything.
+    A child of a killed command may still be busy: the next command need not wait, and nobody unlocks anything.
     """
     run = host.run
     job = host.start_deploy(host.operator.edited({"static/robots.txt": "locked"}))
@@ -291,7 +291,7 @@ def test_the_lock_ends_with_its_process(host: Host) -> None:
 @on("trixie")
 def test_only_root_can_hold_the_lock(host: Host) -> None:
     """
-    Whoever may open it may hold it, and with it every deploy.
+    A user who may open it may hold it, and with it every deploy.
     """
     lock = f"/opt/{host.slug}/lock"
     assert (host.machine / lock).stat().st_mode & 0o777 == 0o600

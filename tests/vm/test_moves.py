@@ -1,5 +1,5 @@
 """
-What a request does not show: static files, the pointer, boots, maintenance, and in which order the disk hears of a release.
+Properties that a request does not show: static files, the pointer, boots, maintenance, and in which order the disk hears of a release.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def test_static_files_are_there_before_the_new_run_serves(published: Published) 
 @on("trixie")
 def test_a_static_file_is_replaced_as_a_whole(published: Published) -> None:
     """
-    Who is being sent the old one gets the old one to its end.
+    A client that is being sent the old one gets the old one to its end.
     """
     assert published.sent == "old"
 

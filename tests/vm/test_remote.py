@@ -118,7 +118,7 @@ def test_words_arrive_as_they_were_typed(host: Host, folder: Path) -> None:
 
 def here(host: Host, *words: str) -> str:
     """
-    What deploy/remote says on the machine itself.
+    The output of deploy/remote on the machine itself.
     """
     host.machine.push(host.operator.project / "deploy", f"{host.folder}/deploy")
     return host.machine.run("sh", "deploy/remote", "here", *words, folder=host.folder).stdout

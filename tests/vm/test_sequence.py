@@ -51,7 +51,7 @@ def test_the_oldest_system_does_the_same(host: Host, event: str) -> None:
 @on("bookworm")
 def test_the_oldest_system_does_all_of_it(host: Host, event: str) -> None:
     """
-    What can happen there, too.
+    The events that can happen there, too.
     """
     count(host, (NGINX,), event)
 
@@ -127,7 +127,7 @@ def judge(event: str, edge: Edge, tally: Tally) -> None:
 
 def sent_twice(host: Host, edge: Edge, tally: Tally) -> int:
     """
-    How many writes were made twice. Every acknowledged one is there, whatever has happened since.
+    Count the writes that were made twice. Every acknowledged one is there, whatever has happened since.
     """
     rows = database.query(host.machine, host.slug, f"select name from items where name like '{edge.name}-%'")
     missing = {f"{edge.name}-{number}" for number in tally.acknowledged} - set(rows)

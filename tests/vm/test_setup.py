@@ -136,7 +136,7 @@ class Service:
 
     def answer(self) -> str:
         """
-        What a client hears, through the proxy.
+        The answer to a client, through the proxy.
         """
         port = 443 if self.proxy != "none" else int(self.project.facts["port"])
         edge = Edge(self.proxy, port, encrypted=self.proxy != "none")
@@ -333,7 +333,7 @@ def test_a_second_service_whose_name_begins_alike(ground: Ground) -> None:
 @dataclass(frozen=True)
 class Refusal:
     """
-    What is wrong with a machine, and how it is put right again.
+    A fault of a machine, and its repair.
     """
 
     name: str
@@ -493,7 +493,7 @@ def test_a_first_setup_that_the_proxy_refuses_leaves_nothing(
 @trixie
 def test_a_link_that_leads_nowhere_keeps_nobody_from_setting_up(ground: Ground) -> None:
     """
-    Where the proxy does not read it. Where it does, it says so itself.
+    A file that the proxy does not read. Of one that it reads, it says so itself.
     """
     service = ground.host("nginx")
     unread, read = (ground.machine / f"etc/nginx/{folder}/gone" for folder in ("sites-available", "sites-enabled"))

@@ -16,7 +16,7 @@ EXPOSURE = 2.0
 
 def units(host: Host) -> list[str]:
     """
-    What set-up has installed, with an instance where one is needed.
+    The units that set-up has installed, with an instance where one is needed.
     """
     folder = host.machine / "etc/systemd/system"
     names = [path.name for path in folder.glob(f"{host.slug}*") if path.is_file() and not path.is_symlink()]
@@ -38,7 +38,7 @@ def test_systemd_has_nothing_to_say_about_them(host: Host) -> None:
 
 def test_they_are_walled_in(host: Host) -> None:
     """
-    What runs the service's code is exposed as little as it can be.
+    A unit that runs the service's code is exposed as little as it can be.
     """
     services = [name for name in units(host) if name.endswith(".service")]
     assert f"{host.slug}@{host.run}.service" in services
@@ -96,7 +96,7 @@ def test_limits_are_what_the_capacity_policy_reads(host: Host) -> None:
 
 def enforces_limits(host: Host) -> bool:
     """
-    Whether a limit of a unit arrives where a process can read it.
+    Tell whether a limit of a unit arrives where a process can read it.
     """
     words = ("systemd-run", "--wait", "--pipe", "--quiet", "--property=MemoryMax=200M", "--property=CPUQuota=50%")
     question = "cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/memory.max"

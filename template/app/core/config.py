@@ -1,4 +1,4 @@
-"""Where settings come from, and what is said when they are wrong."""
+"""The sources of settings, and the message when settings are wrong."""
 
 import os
 from collections.abc import Iterable
@@ -89,7 +89,7 @@ class EnvironmentSettings(BaseSettings):
 
     @property
     def is_production(self) -> bool:
-        """Whether placeholders and embedded defaults are refused."""
+        """Tell whether placeholders and embedded defaults are refused."""
         return self.app_env == "production"
 
     def production_problems(self) -> Iterable[str]:

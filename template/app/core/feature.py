@@ -17,7 +17,7 @@ ExceptionHandler = Callable[[Request, Any], Awaitable[Response]]
 @dataclass(frozen=True)
 class Feature:
     """
-    What the composition root lists.
+    An entry of the list in `app/main.py`.
 
     `name` is the name of the check in `/ready` and in `READY_REQUIRES`; `required` says whether
     readiness depends on it when `READY_REQUIRES` does not say otherwise. `middleware` is pure

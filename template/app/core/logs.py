@@ -33,7 +33,7 @@ class LogSettings(EnvironmentSettings):
 
     @property
     def as_json(self) -> bool:
-        """Whether lines are JSON: by default in production."""
+        """Tell whether lines are JSON: by default in production."""
         return self.is_production if self.log_format is None else self.log_format == "json"
 
     @property

@@ -1,4 +1,4 @@
-"""Whether this process should get traffic."""
+"""Readiness: should this process get traffic?"""
 
 import asyncio
 import json
@@ -95,6 +95,6 @@ class Readiness:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Whether a driver's error was caused by a refused connection."""
+    """Tell whether a driver's error was caused by a refused connection."""
     cause = error.__cause__ or error.__context__
     return isinstance(error, ConnectionRefusedError) or (cause is not None and _is_refusal(cause))

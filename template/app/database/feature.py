@@ -19,7 +19,7 @@ VERSIONS = PROJECT / "migrations" / "versions"
 
 
 class State(TypedDict):
-    """What the lifespan adds to `request.state`."""
+    """The part of `request.state` that the lifespan adds."""
 
     database: Database
     migrated: Migrated

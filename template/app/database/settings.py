@@ -18,7 +18,7 @@ DEVELOPMENT_URL = f"sqlite:///{PROJECT / 'var' / 'development.db'}"
 
 
 class DatabaseSettings(EnvironmentSettings):
-    """Where the database is, and how much of it one worker takes. Every number is per worker."""
+    """The address of the database, and the share of one worker: every number is per worker."""
 
     model_config = SettingsConfigDict(env_prefix="DATABASE_")
 
@@ -45,7 +45,7 @@ class DatabaseSettings(EnvironmentSettings):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether nothing was configured and the development file is used."""
+        """Tell whether nothing was configured and the development file is used."""
         return self.url is None
 
     @property
@@ -60,7 +60,7 @@ class DatabaseSettings(EnvironmentSettings):
 
     @property
     def connections(self) -> int:
-        """How many connections one worker opens at most."""
+        """The most connections that one worker opens."""
         return self.pool_size + self.max_overflow
 
     def production_problems(self) -> Iterable[str]:

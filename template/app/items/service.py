@@ -11,7 +11,7 @@ from app.items.repository import ItemRepository
 
 
 class ItemService:
-    """What can be done with items. Raises problems, knows neither HTTP nor SQL."""
+    """The operations on items. Raises problems, knows neither HTTP nor SQL."""
 
     def __init__(self, repository: Annotated[ItemRepository, Depends()]) -> None:
         """Use the repository of the request."""

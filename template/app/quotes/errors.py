@@ -1,4 +1,4 @@
-"""What can be wrong with a request for a quote."""
+"""Errors of requests for a quote."""
 
 from app.core.problems import Conflict, NotFound
 

@@ -19,7 +19,7 @@ class QuoteCreate(BaseModel):
 
 
 class QuoteRead(BaseModel):
-    """What sending a parcel costs, and how long it takes."""
+    """The price of sending a parcel, and the time it takes."""
 
     zone: ZoneName
     grams: int
@@ -28,7 +28,7 @@ class QuoteRead(BaseModel):
 
 
 class ZoneRead(BaseModel):
-    """Where parcels can be sent."""
+    """A zone that parcels can be sent to."""
 
     name: ZoneName
     max_grams: int

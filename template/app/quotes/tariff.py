@@ -1,11 +1,11 @@
-"""What shipping costs."""
+"""The prices of shipping."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Zone:
-    """Where a parcel goes. Prices are in cents, without tax."""
+    """A zone, and its prices in cents, without tax."""
 
     base: int
     per_kilogram: int

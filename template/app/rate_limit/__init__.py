@@ -1,1 +1,1 @@
-"""How many requests a second one client may send."""
+"""A limit for the requests that one client sends in a second."""

@@ -1,4 +1,4 @@
-"""Who counts as one client."""
+"""The key by which one client is told from another."""
 
 from ipaddress import IPv6Address, ip_address
 

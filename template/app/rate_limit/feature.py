@@ -16,7 +16,7 @@ from app.rate_limit.table import Table
 
 
 class State(TypedDict):
-    """What the lifespan adds to `request.state`."""
+    """The part of `request.state` that the lifespan adds."""
 
     rate_limit: Table
 

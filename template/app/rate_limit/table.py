@@ -1,4 +1,4 @@
-"""What each client has used up: one table for all workers of the machine."""
+"""The use of each client: one table for all workers of the machine."""
 
 from functools import lru_cache
 from hashlib import blake2b

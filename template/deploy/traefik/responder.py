@@ -1,5 +1,5 @@
 """
-What Traefik has no words and no files for: bodies of its own errors, and `/static/`.
+The answers that Traefik cannot give: bodies of its own errors, and `/static/`.
 
 Traefik asks here, on loopback, when it has to refuse a request itself (`/problem/<status>`), and
 sends the requests for static files here. Standard library only: the service itself need not be

@@ -67,7 +67,7 @@ def test_names_are_unique(client: TestClient) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_unknown_item(client: TestClient, method: str) -> None:
-    """What does not exist is not found."""
+    """An item that does not exist is not found."""
     body: dict[str, str] | None = {} if method == "PATCH" else None
     response = client.request(method, f"{URL}/{2**63 - 1}", json=body)
     assert response.status_code == 404

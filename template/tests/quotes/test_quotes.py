@@ -48,5 +48,5 @@ def test_unknown_zone(client: TestClient) -> None:
     ids=str,
 )
 def test_what_is_no_parcel_is_refused(client: TestClient, body: object) -> None:
-    """What does not match the schema is 422."""
+    """A body that does not match the schema is 422."""
     assert client.post(URL, json=body).status_code == 422

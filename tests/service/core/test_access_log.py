@@ -91,7 +91,7 @@ def test_a_malformed_id_is_replaced(capfd: pytest.CaptureFixture[str], sent: str
 
 
 def test_the_caller_is_named(capfd: pytest.CaptureFixture[str]) -> None:
-    """Whatever characters an id has, the line is JSON."""
+    """The line is JSON, whatever characters an id has."""
     [line], _ = lines_of(capfd, "/me")
     assert line["principal"] == 'user "1"'
 

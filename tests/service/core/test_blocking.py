@@ -20,3 +20,10 @@ def test_blocking_code_of_ours_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("app.core.readiness.time.monotonic", monotonic)
         with pytest.raises(BlockingError):
             client.get("/ready")
+
+
+def test_a_lifespan_may_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a resource may read files: nobody is served before it is open."""
+    monkeypatch.setattr("app.core.service.configure_logging", lambda settings: time.sleep(0.001))
+    with TestClient(build()) as client:
+        assert client.get("/health").status_code == 200

@@ -1,4 +1,4 @@
-"""Who the client is, behind one proxy, several, or none."""
+"""The address of the client, behind one proxy, several, or none."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -71,7 +71,7 @@ LOCAL = ("127.0.0.1", "unix")
 def test_the_client_is_the_nearest_hop_nobody_trusts(
     peer: str | None, hops: list[str], trusted: tuple[str, ...], client: str | None
 ) -> None:
-    """Whatever a client writes into the header itself stands left of that hop."""
+    """The client's own part of the header is left of that hop."""
     assert resolve(peer, forwarded(*hops), trusted)[0] == client
 
 

@@ -80,7 +80,7 @@ def test_unhandled_conflict(service: Service) -> None:
 
 
 def test_wrong_sql_is_a_bug(service: Service) -> None:
-    """What is wrong with the code is a 500 that tells nothing, not an outage."""
+    """A fault of the code is a 500 that tells nothing, not an outage."""
     with TestClient(with_routes(service), raise_server_exceptions=False) as client:
         response = client.get("/bug")
     assert response.status_code == 500
@@ -176,7 +176,7 @@ def test_without_migrations_nothing_is_waited_for(tmp_path: Path, versions: Path
 
 
 def test_a_missing_table_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Who forgot to migrate is told so, without a traceback per request."""
+    """A missing migration is named, without a traceback per request."""
     settings = in_production(f"sqlite:///{tmp_path / 'data.db'}")
     with TestClient(with_routes(create_app(settings))) as client:
         capfd.readouterr()

@@ -112,7 +112,7 @@ def test_several_at_once(database_url: str, tmp_path: Path) -> None:
 
 
 def test_a_failed_migration_leaves_nothing(database_url: str, tmp_path: Path) -> None:
-    """What a failed migration had done is undone."""
+    """The changes of a migration that failed are undone."""
     config = config_with_one_more(database_url, tmp_path, "SELECT nonsense")
     with pytest.raises(DBAPIError, match="nonsense"):
         command.upgrade(config, "head")

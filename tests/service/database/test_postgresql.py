@@ -145,7 +145,7 @@ def wait_until_busy(client: TestClient) -> None:
 
 @pytest.mark.parametrize("change", ["login", "database"])
 def test_wrong_login_or_database(relayed: Settings, change: str) -> None:
-    """What only the operator can put right is an outage to clients; the log tells what it is."""
+    """A fault that only the operator can repair is an outage to clients, and the log names it."""
     parts = urlsplit(relayed.database.effective_url)
     if change == "login":
         parts = parts._replace(netloc=f"nobody_here:x@{parts.netloc.rpartition('@')[2]}")

@@ -63,7 +63,7 @@ def service(settings: Settings) -> Service:
 
 
 async def test_commits_before_the_response_is_sent(service: Service, database: Database) -> None:
-    """What a client was told is already visible to everybody."""
+    """A change that a client was told of is already visible to everybody."""
     seen: list[int] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

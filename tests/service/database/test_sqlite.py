@@ -1,4 +1,4 @@
-"""What is set up on every connection to a file."""
+"""The settings of every connection to a file."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ async def test_foreign_keys_hold(settings: DatabaseSettings) -> None:
 
 
 async def test_errors_hold_no_values(settings: DatabaseSettings) -> None:
-    """What users typed stays out of errors, and so out of logs."""
+    """Values that users typed stay out of errors, and so out of logs."""
     database = await asyncio.to_thread(Database, settings)
     with pytest.raises(IntegrityError) as caught:
         async with database.session() as session:

@@ -1,4 +1,4 @@
-"""Who may send, and when."""
+"""The table tells which client may send, and when."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_burst_passes_and_the_next_request_does_not(table: Table) -> None:
 
 
 def test_who_waits_as_long_as_told_is_served(table: Table) -> None:
-    """What was refused does not count, however often it came."""
+    """A refused request does not count, however often it came."""
     count(table, "192.0.2.1", NOW, 5)
     assert count(table, "192.0.2.1", NOW + 20, 50) == [80] * 50
     assert count(table, "192.0.2.1", NOW + 20 + 80, 2) == [0, 100]

@@ -17,7 +17,7 @@ PROBE = os.environ.get("PROBE", "")
 
 
 class OperatorError(Exception):
-    """What an application raises to speak to the operator, without a traceback."""
+    """An error with words for the operator, who sees no traceback."""
 
     operator_message = "THE_VARIABLE is missing"
 

@@ -135,7 +135,7 @@ def ask(
 
 
 class Systemd:
-    """What listens on NOTIFY_SOCKET."""
+    """The listener on NOTIFY_SOCKET."""
 
     def __init__(self, address: str) -> None:
         """An address that begins with `@` is in the abstract namespace, as systemd writes it."""

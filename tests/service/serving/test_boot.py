@@ -1,4 +1,4 @@
-"""How the service starts, and how it does not."""
+"""The start of the service, and its failures."""
 
 import os
 import sys

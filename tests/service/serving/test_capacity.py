@@ -1,4 +1,4 @@
-"""How many workers are started, on machines that are faked as files."""
+"""The number of workers, on machines that are faked as files."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_one_per_cpu_without_limits(machine: Path) -> None:
 
 
 def test_macos_has_no_affinity(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system knows no affinity, the machine's CPUs count."""
+    """The machine's CPUs count on a system that knows no affinity."""
     monkeypatch.delattr(os, "sched_getaffinity")
     assert workers(machine) == 8
 
@@ -52,7 +52,7 @@ def test_web_concurrency_wins(machine: Path) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "2.5", "many"])
 def test_web_concurrency_is_checked(machine: Path, value: str) -> None:
-    """What is no positive whole number is refused by name."""
+    """A value that is no positive whole number is refused by name."""
     with pytest.raises(BadVariable, match="WEB_CONCURRENCY"):
         workers(machine, WEB_CONCURRENCY=value)
 

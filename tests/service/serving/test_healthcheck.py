@@ -1,4 +1,4 @@
-"""What the container engine is told about the server."""
+"""The answer of the health check to the container engine."""
 
 import os
 import signal
@@ -122,6 +122,6 @@ def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_inherited_socket_has_no_address() -> None:
-    """Who starts it that way says so, instead of asking somebody else."""
+    """It says that the server was started that way, instead of asking another one."""
     with pytest.raises(OSError, match="cannot be connected to"):
         healthcheck.ask({"BIND": "fd://3"})

@@ -1,4 +1,4 @@
-"""What is called in the master."""
+"""The hooks that are called in the master."""
 
 import logging
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Where the service listens."""
+"""The address at which the service listens."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How the service stops: nobody who was promised an answer goes without."""
+"""The stop of the service: nobody who was promised an answer goes without."""
 
 import contextlib
 import re
@@ -98,7 +98,7 @@ def test_int_and_quit_are_quick(serve: Serve, number: signal.Signals) -> None:
 
 
 def test_int_ends_a_drain_early(serve: Serve) -> None:
-    """Whoever lost patience after TERM can still press Ctrl-C."""
+    """An operator who lost patience after TERM can still press Ctrl-C."""
     server = serve(**LONG).started()
     server.tell(SIGTERM)
     wait_until(lambda: server.get("/ready")[0] == 503, "the accept phase")

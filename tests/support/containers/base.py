@@ -1,5 +1,5 @@
 """
-What the stand-ins are built on, since images from a registry cannot be had: a small Debian, made here.
+The base of the stand-ins, since images from a registry cannot be had: a small Debian, made here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUITE = "trixie"
 
 def certificates() -> Path:
     """
-    Whom this machine trusts. A proxy's authority on the way to the internet is among them.
+    The authorities that this machine trusts. A proxy's authority on the way to the internet is among them.
     """
     chosen = Path(os.environ.get("SSL_CERT_FILE", ""))
     return chosen if chosen.is_file() else Path("/etc/ssl/certs/ca-certificates.crt")
@@ -37,6 +37,6 @@ def archive() -> Path:
 @cache
 def key() -> str:
     """
-    What decides about it.
+    The facts that decide about it.
     """
     return hashlib.sha256(f"{SUITE} {MIRROR} {certificates().read_text(errors='replace')}".encode()).hexdigest()[:12]

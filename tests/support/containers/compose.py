@@ -85,7 +85,7 @@ class Compose:
 
     def left(self) -> list[str]:
         """
-        What there is of it: containers, networks, volumes.
+        The parts of it that exist: containers, networks, volumes.
         """
         docker, mine = self.engine.docker, ("--filter", self._mine())
         return [

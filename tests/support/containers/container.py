@@ -37,7 +37,7 @@ class Container:
     @property
     def health(self) -> str:
         """
-        What its HEALTHCHECK says: starting, healthy, unhealthy.
+        The state by its HEALTHCHECK: starting, healthy, unhealthy.
         """
         return str(self.state["Health"]["Status"])
 
@@ -57,7 +57,7 @@ class Container:
 
     def logs(self) -> str:
         """
-        What it has said so far: standard output, then standard error.
+        Its output so far: standard output, then standard error.
         """
         done = self.engine.docker("logs", self.id, check=False)
         return done.stdout + done.stderr

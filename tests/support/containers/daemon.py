@@ -44,7 +44,7 @@ PROGRAMS = {
 
 def missing() -> list[str]:
     """
-    What this machine lacks to start one.
+    The programs and rights that this machine lacks to start one.
     """
     lacking = [] if os.geteuid() == 0 else ["root"]
     lacking += [name for name in PROGRAMS if not shutil.which(name, path=PLACES)]
@@ -115,7 +115,7 @@ class Daemon:
 
     def is_running(self) -> bool:
         """
-        Whether there is an engine process.
+        Tell whether there is an engine process.
         """
         return not self._can_lock("alive", fcntl.LOCK_EX)
 

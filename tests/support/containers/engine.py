@@ -110,7 +110,7 @@ class Engine:
     @property
     def environment(self) -> Mapping[str, str]:
         """
-        What a script needs to find this engine, and `docker compose`.
+        The variables by which a script finds this engine, and `docker compose`.
         """
         return {
             "PATH": f"{self._folder / 'bin'}:{daemon.PLACES}",

@@ -1,5 +1,5 @@
 """
-What happens to containers, in the order in which the engine says so.
+The events of containers, in the engine's order.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Events:
 
     def of(self, container: str) -> list[str]:
         """
-        What has happened to a container so far: `start`, `health_status: healthy`, `connect NETWORK`.
+        The events of a container so far: `start`, `health_status: healthy`, `connect NETWORK`.
         """
         self._written.seek(0)
         found = []

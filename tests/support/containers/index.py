@@ -76,7 +76,7 @@ class Index:
     @property
     def options(self) -> dict[str, str]:
         """
-        What a build is given: the secrets by their ids, and where the index is.
+        The options of a build: the secrets by their ids, and the address of the index.
         """
         names = ("ca", "netrc", "pip-conf", "uv-toml")
         secrets = {name: f"--secret=id={name},src={self._folder / name}" for name in names}
@@ -84,14 +84,14 @@ class Index:
 
     def served(self, agent: str) -> list[str]:
         """
-        What a program has got, by path.
+        The files that a program has got, by path.
         """
         rows = [line.split(" ", 2) for line in self._log.read_text().splitlines()]
         return [path for status, who, path in rows if status == "200" and who == agent]
 
     def refused(self) -> int:
         """
-        How many requests came without the password.
+        The number of requests that came without the password.
         """
         return self._log.read_text().count("401 ")
 

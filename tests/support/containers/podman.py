@@ -89,7 +89,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def missing() -> list[str]:
     """
-    What this machine lacks to start one.
+    The programs and rights that this machine lacks to start one.
     """
     lacking = [] if os.geteuid() == 0 else ["root"]
     lacking += [name for name in PROGRAMS if not shutil.which(name, path=_PATH)]
@@ -98,7 +98,7 @@ def missing() -> list[str]:
 
 def fit(documents: list[Document], secrets: Mapping[str, Mapping[str, str]]) -> list[Document]:
     """
-    What Podman is given for these documents: those it understands, and in them
+    The documents as Podman gets them: those it understands, and in them
 
     - a Secret as a ConfigMap: 4.3 mounts the values as they are encoded, and without `optional: false` it crashes
     - no container ports: it would publish them on the node, where two pods of one Deployment are in each other's way

@@ -38,7 +38,7 @@ PYTHONS: Mapping[str, str] = {"3.13": "trixie", "3.14": "forky"}
 @dataclass(frozen=True)
 class Recipe:
     """
-    How one image is made: a folder, what its Dockerfile is told, what it stands on, and a program of the tests' environment.
+    The recipe of one image: a folder, arguments of its Dockerfile, its base, and a program of the tests' environment.
     """
 
     folder: str
@@ -87,7 +87,7 @@ def recipe(name: str) -> str:
 @cache
 def tag(name: str) -> str:
     """
-    Where an image is kept: it names all that has gone into it.
+    The path at which an image is kept: it names all that has gone into it.
     """
     if name == "bare":
         return f"steadfast/bare:{base.key()}"

@@ -66,7 +66,7 @@ def authority(sandbox: Sandbox) -> None:
 
 def is_certified(sandbox: Sandbox) -> bool:
     """
-    Whether a browser that trusts the authority is content.
+    Tell whether a browser that trusts the authority is content.
     """
     try:
         certificate(sandbox)

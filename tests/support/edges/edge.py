@@ -47,7 +47,7 @@ class Edge(ABC):
     @property
     def variant(self) -> Variant:
         """
-        What is rendered: the default, with a time and a rate that tests need not wait long for.
+        The variant to render: the default, with a time and a rate that tests need not wait long for.
         """
         short = {"database": "none", "domain": DOMAIN, "request_budget": "6"}
         few = {"edge_rate": "5", "trusted_edges": TRUSTED}
@@ -60,7 +60,7 @@ class Edge(ABC):
     @property
     def address(self) -> str | int:
         """
-        Where the service listens.
+        The address at which the service listens.
         """
         return PORT if self.on_loopback else f"/run/{self.slug}.sock"
 
@@ -84,7 +84,7 @@ class Edge(ABC):
         self, sandbox: Sandbox, project: Project, *, domain: str = DOMAIN, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """
-        What `setup` does for the proxy.
+        Do what `setup` does for the proxy.
         """
         __tracebackhide__ = True
         sandbox.write("/usr/local/sbin/systemctl", _SYSTEMCTL, 0o755)

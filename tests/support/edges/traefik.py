@@ -80,7 +80,7 @@ class Traefik(Edge):
 
     def _words(self, sandbox: Sandbox, unit: str) -> list[str]:
         """
-        What a unit starts.
+        The command that a unit starts.
         """
         lines = sandbox.read(f"/etc/systemd/system/{unit}").splitlines()
         (command,) = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
