@@ -4,23 +4,46 @@ The CI that a service gets: what it runs, that it is the same on both hosts, and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.project import Project
+from tests.support.project import Project, uv
 from tests.support.projects import Projects
 from tests.support.variants import Variant, each_value, named, of, pairwise, variants
 
 GITHUB = ".github/workflows"
+#: A project that depends on one package, and its lock.
+AUDITED = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["idna"]\n'
+LOCK = """
+version = 1
+revision = 3
+requires-python = ">=3.11"
+
+[[package]]
+name = "idna"
+version = "3.20"
+source = { registry = "ADDRESS/simple" }
+sdist = { url = "ADDRESS/idna-3.20.tar.gz", hash = "sha256:DIGEST" }
+
+[[package]]
+name = "shop"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "idna" }]
+"""
 
 
 def workflows(project: Project) -> dict[str, dict[Any, Any]]:
@@ -85,7 +108,7 @@ def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant
         assert pipeline["default"]["image"] == f"python:{python}"
         assert pipeline["variables"]["UV_PYTHON"] == python
     if variant.facts["has_image"]:
-        assert f"ARG PYTHON_IMAGE=python:{python}-slim" in project.read("Dockerfile").splitlines()
+        assert f"FROM python:{python}-slim AS base" in project.read("Dockerfile").splitlines()
 
 
 def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
@@ -180,8 +203,14 @@ def test_the_image_is_pushed_after_it_was_checked(projects: Projects) -> None:
         {"if": "$CI_COMMIT_TAG"},
         {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
     ]
-    script = "\n".join(["docker() { echo $* and $(cat); }", *job["script"]]).replace("scripts/image", "printenv PUSH VERSION")
-    own = {"CI_REGISTRY_IMAGE": "registry.gitlab.com/me/shop", "CI_REGISTRY_USER": "bot", "CI_REGISTRY_PASSWORD": "token"}
+    script = "\n".join(["docker() { echo $* and $(cat); }", *job["script"]]).replace(
+        "scripts/image", "printenv PUSH VERSION"
+    )
+    own = {
+        "CI_REGISTRY_IMAGE": "registry.gitlab.com/me/shop",
+        "CI_REGISTRY_USER": "bot",
+        "CI_REGISTRY_PASSWORD": "token",
+    }
     other = {"IMAGE_NAME": "registry.example.com/shop", "IMAGE_USER": "me", "IMAGE_PASSWORD": "secret"}
     assert said(script, {**own, "CI_COMMIT_SHA": "1a2b"}).splitlines() == [
         "login --username bot --password-stdin registry.gitlab.com and token",
@@ -204,17 +233,61 @@ def said(script: str, env: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def test_the_lock_is_audited(projects: Projects) -> None:
+@pytest.mark.parametrize(
+    ("status", "vulnerable", "code"), [(200, False, 0), (200, True, 1), (503, False, 2)], ids=["good", "bad", "away"]
+)
+def test_the_lock_is_audited(projects: Projects, tmp_path: Path, status: int, vulnerable: bool, code: int) -> None:
     """
-    In a job of its own, with the options that this uv has; and a list that cannot be fetched stops no pipeline.
+    In a job of its own. A known vulnerability fails it; a list of them that cannot be fetched stops no pipeline.
     """
     (command,) = commands(workflows(projects.render(of()))["ci"], "audit")
     job = jobs(projects.render(of(ci="gitlab")))["audit"]
     assert job == {"script": [command], "allow_failure": {"exit_codes": 2}}
-    words = command.split()
-    assert words[:2] == ["uv", "audit"]
-    done = subprocess.run([*uv(), *words[1:], "--help"], capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stderr
+    (tmp_path / "pyproject.toml").write_text(AUDITED)
+    with vulnerabilities(status, vulnerable) as address:
+        (tmp_path / "uv.lock").write_text(LOCK.replace("ADDRESS", address).replace("DIGEST", "0" * 64))
+        program, *words = command.split()
+        assert program == "uv"
+        env = {**os.environ, "NO_PROXY": "*", "UV_HTTP_RETRIES": "0"}
+        line = [uv(), *words, "--service-url", address]
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "warning" not in done.stderr
+    assert ("PYSEC-2026-1" in done.stdout) == vulnerable
+    assert ("503" in done.stderr) == (status == 503)
+
+
+@contextlib.contextmanager
+def vulnerabilities(status: int, vulnerable: bool) -> Iterator[str]:
+    """
+    The address of a service that answers as https://api.osv.dev does, and as an index that knows the package.
+    """
+    found = {"id": "PYSEC-2026-1", "modified": "2026-01-01T00:00:00Z"}
+    known = {"meta": {"api-version": "1.4"}, "name": "idna", "versions": ["3.20"], "files": []}
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(known if self.path == "/simple/idna/" else found)
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer({"results": [{"vulns": [found] if vulnerable else []} for _ in asked["queries"]]})
+
+        def answer(self, content: object) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @variants(each_value)
