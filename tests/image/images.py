@@ -130,7 +130,7 @@ def unpacked(image: Image, archive: Path) -> Iterator[dict[str, tuple[tarfile.Ta
     The content of its own layers, those above the base: path → what it is, and its first bytes. The archive is there meanwhile.
     """
     image.engine.docker("save", "--output", archive, image.tag)
-    base = len(image.layers(image.config["Labels"]["org.opencontainers.image.base.name"]))
+    base = len(image.layers(f"python:{image.project.facts['python']}-slim"))
     found = {}
     try:
         with tarfile.open(archive) as outer:

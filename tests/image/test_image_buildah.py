@@ -28,7 +28,7 @@ def test_buildah_makes_the_same_image(engine: Engine, images: Images) -> None:
     if not shutil.which("buildah", path=PLACES):
         pytest.skip("buildah is missing (scripts/install-tools installs it)")
     image = images(MINIMAL)
-    base = image.config["Labels"]["org.opencontainers.image.base.name"]
+    base = f"python:{image.project.facts['python']}-slim"
     with tempfile.TemporaryDirectory(prefix="buildah-") as name:
         folder = Path(name)
         # Its caches as well; and a storage that works on any file system.

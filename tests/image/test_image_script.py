@@ -111,6 +111,19 @@ def test_without_a_repository(project: Project, ask: Ask) -> None:
     assert "fatal" not in done.stdout
 
 
+def test_it_is_pushed_with_what_is_in_it(project: Project, ask: Ask) -> None:
+    """
+    Under the one name that was asked for, and with nothing of the build arguments in its provenance.
+    """
+    name = commit(project)
+    done, asked = ask("--pull", PUSH="registry.example.com/shop:1.4.0-amd64")
+    assert done.stdout.splitlines()[-1] == "registry.example.com/shop:1.4.0-amd64"
+    assert asked[:6] == ["1 docker", "buildx", "build", "--push", "--sbom=true", "--provenance=mode=min"]
+    assert tags(asked) == ["registry.example.com/shop:1.4.0-amd64"]
+    assert arguments(asked)["VERSION"] == name
+    assert asked[-2:] == ["--pull", "."]
+
+
 def test_a_build_that_fails(project: Project, ask: Ask) -> None:
     """
     No name is said of an image that is not there.

@@ -4,21 +4,46 @@ The CI that a service gets: what it runs, that it is the same on both hosts, and
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import re
 import subprocess
 import sys
+import threading
 import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.project import Project
+from tests.support.project import Project, uv
 from tests.support.projects import Projects
 from tests.support.variants import Variant, each_value, named, of, pairwise, variants
 
 GITHUB = ".github/workflows"
+#: A project that depends on one package, and its lock.
+AUDITED = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["idna"]\n'
+LOCK = """
+version = 1
+revision = 3
+requires-python = ">=3.11"
+
+[[package]]
+name = "idna"
+version = "3.20"
+source = { registry = "ADDRESS/simple" }
+sdist = { url = "ADDRESS/idna-3.20.tar.gz", hash = "sha256:DIGEST" }
+
+[[package]]
+name = "shop"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "idna" }]
+"""
 
 
 def workflows(project: Project) -> dict[str, dict[Any, Any]]:
@@ -42,12 +67,12 @@ def jobs(project: Project) -> dict[str, dict[str, Any]]:
     return {name: job for name, job in pipeline.items() if isinstance(job, dict) and "script" in job}
 
 
-def commands(workflow: dict[Any, Any]) -> list[str]:
+def commands(workflow: dict[Any, Any], job: str) -> list[str]:
     """
-    The commands of a workflow, step by step.
+    List what a job of a workflow runs, step by step.
     """
-    (job,) = workflow["jobs"].values()
-    return [step["run"] for step in job["steps"] if "run" in step]
+    steps = workflow["jobs"][job]["steps"]
+    return [step["run"] for step in steps if "run" in step]
 
 
 @variants(pairwise)
@@ -60,9 +85,9 @@ def test_there_is_a_job_for_each_thing_to_check(projects: Projects, variant: Var
     beside = {"database": facts["has_postgresql"], "image": facts["has_image"], "deploy": facts["has_vm"]}
     expected = {name for name, there in beside.items() if there}
     assert workflows(project).keys() == (expected | {"ci"} if facts["has_github"] else set())
-    names = {"image": {"build-image"}, "deploy": {"build-release", "deploy"}}
+    names = {"image": {"build-image", "push-image"}, "deploy": {"build-release", "deploy"}}
     own = {name for each in expected for name in names.get(each, {each})}
-    assert jobs(project).keys() == (own | {"ci"} if facts["has_gitlab"] else set())
+    assert jobs(project).keys() == (own | {"ci", "audit"} if facts["has_gitlab"] else set())
 
 
 @variants(each_value)
@@ -83,7 +108,7 @@ def test_ci_runs_the_python_that_was_chosen(projects: Projects, variant: Variant
         assert pipeline["default"]["image"] == f"python:{python}"
         assert pipeline["variables"]["UV_PYTHON"] == python
     if variant.facts["has_image"]:
-        assert f"ARG PYTHON_IMAGE=python:{python}-slim" in project.read("Dockerfile").splitlines()
+        assert f"FROM python:{python}-slim AS base" in project.read("Dockerfile").splitlines()
 
 
 def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
@@ -91,16 +116,27 @@ def test_pushes_to_the_default_branch_are_checked(projects: Projects) -> None:
     No branch is named, and a push to another one runs nothing.
     """
     on_default = "github.event_name != 'push' || github.ref_name == github.event.repository.default_branch"
+    conditions = {
+        "ci": {"ci": on_default, "audit": on_default},
+        "database": {"ci": on_default},
+        "image": {
+            "image": on_default.replace("||", "|| github.ref_type == 'tag' ||"),
+            "push": "github.event_name == 'push' && vars.IMAGE_NAME != 'none'",
+            "manifest": None,
+        },
+    }
     found = workflows(projects.render(of()))
     assert found.pop("deploy")[True]["push"] == {"tags": ["v*"]}
-    assert found.keys() == {"ci", "database", "image"}
+    assert found.keys() == conditions.keys()
     for name, workflow in found.items():
         # YAML reads `on` as true.
-        assert workflow[True]["push"] == {"branches": ["**"]}, name
+        tags = {"tags": ["v*"]} if name == "image" else {}
+        assert workflow[True]["push"] == {"branches": ["**"], **tags}, name
         assert "pull_request" in workflow[True], name
-        assert [job["if"] for job in workflow["jobs"].values()] == [on_default], name
+        assert {job: value.get("if") for job, value in workflow["jobs"].items()} == conditions[name], name
     pipeline = yaml.safe_load(projects.render(of(ci="gitlab")).read(".gitlab-ci.yml"))
     assert {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"} in pipeline["workflow"]["rules"]
+    assert {"if": "$CI_COMMIT_TAG"} in pipeline["workflow"]["rules"]
 
 
 @pytest.mark.parametrize("name", ["default", "maximal"])
@@ -113,7 +149,7 @@ def test_ci_tests_on_a_real_database(projects: Projects, name: str) -> None:
         workflow = workflows(project)["database"]
         assert "postgresql" in workflow["jobs"]["ci"]["services"]
         assert workflow["env"]["DATABASE_URL"].startswith("postgresql://")
-        assert commands(workflow) == ["make migrate ci"]
+        assert commands(workflow, "ci") == ["make migrate ci"]
     else:
         job = jobs(project)["database"]
         assert job["variables"]["DATABASE_URL"].startswith("postgresql://")
@@ -124,12 +160,158 @@ def test_both_hosts_do_the_same_to_the_image(projects: Projects) -> None:
     """
     Build it, run it, look through it: by commands that anybody can type, and that exist without make.
     """
-    steps = commands(workflows(projects.render(of()))["image"])
+    steps = commands(workflows(projects.render(of()))["image"], "image")
     assert steps == ["make image", "make smoke-image", "make scan-image"]
     project = projects.render(of(ci="gitlab"))
     script = jobs(project)["build-image"]["script"]
     assert script == [step.replace("make ", "scripts/") for step in steps]
     assert all((project / command).stat().st_mode & 0o111 for command in script)
+
+
+def test_the_image_is_pushed_after_it_was_checked(projects: Projects) -> None:
+    """
+    With a name of its own per architecture, and one for both; by the script that anybody can run, with a login that no
+    command line shows. Never for a pull request.
+    """
+    workflow = workflows(projects.render(of()))["image"]
+    checked, push, manifest = (workflow["jobs"][name] for name in ("image", "push", "manifest"))
+    assert "secrets." not in str(checked)
+    assert (push["needs"], manifest["needs"]) == ("image", "push")
+    assert push["strategy"]["matrix"]["include"] == [
+        {"arch": "amd64", "runner": "ubuntu-26.04"},
+        {"arch": "arm64", "runner": "ubuntu-26.04-arm"},
+    ]
+    login, create, build = commands(workflow, "push")
+    assert create == "docker buildx create --use"
+    environment = {"IMAGE_NAME": "ghcr.io/Me/Shop", "VERSION": "v1.4.0", "ARCH": "arm64"}
+    assert workflow["env"]["IMAGE_NAME"].endswith("format('ghcr.io/{0}', github.repository) }}")
+    assert said(build.replace("scripts/image", "printenv PUSH"), environment) == "ghcr.io/me/shop:v1.4.0-arm64"
+    again, join = commands(workflow, "manifest")
+    assert again == login
+    assert said(f"docker() {{ echo $*; }}\n{join}", environment) == (
+        "buildx imagetools create --tag ghcr.io/me/shop:v1.4.0 ghcr.io/me/shop:v1.4.0-amd64 ghcr.io/me/shop:v1.4.0-arm64"
+    )
+    who = {"IMAGE_USER": "me", "IMAGE_PASSWORD": "secret", **environment}
+    told = said(f"docker() {{ echo $* and $(cat); }}\n{login}", who)
+    assert told == "login --username me --password-stdin ghcr.io and secret"
+
+    project = projects.render(of(ci="gitlab"))
+    job = jobs(project)["push-image"]
+    assert (job["extends"], job["stage"]) == ("build-image", "deploy")
+    assert job["rules"] == [
+        {"if": '$IMAGE_NAME == "none"', "when": "never"},
+        {"if": "$CI_COMMIT_TAG"},
+        {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+    ]
+    script = "\n".join(["docker() { echo $* and $(cat); }", *job["script"]]).replace(
+        "scripts/image", "printenv PUSH VERSION"
+    )
+    own = {
+        "CI_REGISTRY_IMAGE": "registry.gitlab.com/me/shop",
+        "CI_REGISTRY_USER": "bot",
+        "CI_REGISTRY_PASSWORD": "token",
+    }
+    other = {"IMAGE_NAME": "registry.example.com/shop", "IMAGE_USER": "me", "IMAGE_PASSWORD": "secret"}
+    assert said(script, {**own, "CI_COMMIT_SHA": "1a2b"}).splitlines() == [
+        "login --username bot --password-stdin registry.gitlab.com and token",
+        "registry.gitlab.com/me/shop:1a2b",
+        "1a2b",
+    ]
+    assert said(script, {**own, **other, "CI_COMMIT_SHA": "1a2b", "CI_COMMIT_TAG": "v1"}).splitlines() == [
+        "login --username me --password-stdin registry.example.com and secret",
+        "registry.example.com/shop:v1",
+        "v1",
+    ]
+
+
+def said(script: str, env: dict[str, str]) -> str:
+    """
+    The output of a step, run as its host runs it: with nothing set but this.
+    """
+    environment = {"PATH": os.environ["PATH"], **env}
+    done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("status", "vulnerable", "code"), [(200, False, 0), (200, True, 1), (503, False, 2)], ids=["good", "bad", "away"]
+)
+def test_the_lock_is_audited(projects: Projects, tmp_path: Path, status: int, vulnerable: bool, code: int) -> None:
+    """
+    In a job of its own. A known vulnerability fails it; a list of them that cannot be fetched stops no pipeline.
+    """
+    (command,) = commands(workflows(projects.render(of()))["ci"], "audit")
+    job = jobs(projects.render(of(ci="gitlab")))["audit"]
+    assert job == {"script": [command], "allow_failure": {"exit_codes": 2}}
+    (tmp_path / "pyproject.toml").write_text(AUDITED)
+    with vulnerabilities(status, vulnerable) as address:
+        (tmp_path / "uv.lock").write_text(LOCK.replace("ADDRESS", address).replace("DIGEST", "0" * 64))
+        program, *words = command.split()
+        assert program == "uv"
+        env = {**os.environ, "NO_PROXY": "*", "UV_HTTP_RETRIES": "0"}
+        line = [uv(), *words, "--service-url", address]
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "warning" not in done.stderr
+    assert ("PYSEC-2026-1" in done.stdout) == vulnerable
+    assert ("503" in done.stderr) == (status == 503)
+
+
+@contextlib.contextmanager
+def vulnerabilities(status: int, vulnerable: bool) -> Iterator[str]:
+    """
+    The address of a service that answers as https://api.osv.dev does, and as an index that knows the package.
+    """
+    found = {"id": "PYSEC-2026-1", "modified": "2026-01-01T00:00:00Z"}
+    known = {"meta": {"api-version": "1.4"}, "name": "idna", "versions": ["3.20"], "files": []}
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(known if self.path == "/simple/idna/" else found)
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer({"results": [{"vulns": [found] if vulnerable else []} for _ in asked["queries"]]})
+
+        def answer(self, content: object) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@variants(each_value)
+def test_bots_keep_python_and_wait_a_week(projects: Projects, variant: Variant) -> None:
+    """
+    The image's Python is CI's, so no bot proposes another one. What is proposed is a week old, but for images: those are
+    built again more often.
+    """
+    project = projects.render(variant)
+    if variant.facts["has_github"]:
+        updates = {x["package-ecosystem"]: x for x in yaml.safe_load(project.read(".github/dependabot.yml"))["updates"]}
+        assert ("docker" in updates) == variant.facts["has_image"]
+        for name, update in updates.items():
+            assert update.get("cooldown") == (None if name == "docker" else {"default-days": 7}), name
+        if variant.facts["has_image"]:
+            (kept,) = updates["docker"]["ignore"]
+            assert kept["dependency-name"] == "python"
+            assert kept["update-types"] == ["version-update:semver-major", "version-update:semver-minor"]
+    if variant.facts["has_gitlab"]:
+        config = json.loads(project.read("renovate.json"))
+        assert "docker:pinDigests" in config["extends"]
+        assert config["minimumReleaseAge"] == "7 days"
+        (kept,) = [rule for rule in config["packageRules"] if rule.get("matchPackageNames") == ["python"]]
+        assert (kept["matchUpdateTypes"], kept["enabled"]) == (["major", "minor"], False)
 
 
 def test_who_has_the_key_builds_nothing(projects: Projects) -> None:
@@ -168,15 +350,19 @@ def test_who_has_the_key_builds_nothing(projects: Projects) -> None:
 @variants(each_value)
 def test_workflows_may_only_read(projects: Projects, variant: Variant) -> None:
     """
-    No workflow may write, leaves its token behind, or runs without an end.
+    No workflow may write, but for the jobs that push the image, and those only to the registry. None leaves its token
+    behind, or runs without an end.
     """
+    pushes = {"push": {"contents": "read", "packages": "write"}, "manifest": {"packages": "write"}}
     for name, workflow in workflows(projects.render(variant)).items():
         assert workflow["permissions"] == {"contents": "read"}, name
-        for job in workflow["jobs"].values():
-            assert "permissions" not in job, name
-            assert job["timeout-minutes"] <= 15, name
-            checkout = next(step for step in job["steps"] if "checkout" in step.get("uses", ""))
-            assert checkout["with"] == {"persist-credentials": False}, name
+        for title, job in workflow["jobs"].items():
+            assert job.get("permissions") == (pushes.get(title) if name == "image" else None), title
+            assert job["timeout-minutes"] <= 15, title
+            assert re.fullmatch(r"ubuntu-26\.04|\$\{\{ matrix\.runner \}\}", job["runs-on"]), title
+            checkouts = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
+            assert len(checkouts) == (title != "manifest"), title
+            assert all(step["with"] == {"persist-credentials": False} for step in checkouts), title
 
 
 @variants(each_value)

@@ -199,7 +199,7 @@ class Engine:
         Build a project's image by its own Dockerfile; the image's id.
         """
         __tracebackhide__ = True
-        self.provide(build_args.get("PYTHON_IMAGE", f"python:{project.facts['python']}-slim"))
+        self.provide(f"python:{project.facts['python']}-slim")
         proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
         arguments = [f"--build-arg={name}={value}" for name, value in {**proxies, **build_args}.items()]
         self.docker("build", "--tag", tag, *arguments, *options, project.path, timeout=600)
