@@ -18,7 +18,7 @@ SOURCE = questions.ROOT / PLACE
 #: Code that not every service has, and the tests that it takes along.
 OWNED = {
     "app/database": ("database/",),
-    "app/database/postgresql.py": ("database/relay.py", "database/test_postgresql"),
+    "app/database/backends/postgresql.py": ("database/relay.py", "database/test_postgresql"),
     "app/rate_limit": ("rate_limit/",),
     "serving/healthcheck.py": ("serving/test_healthcheck.py",),
 }
