@@ -48,7 +48,7 @@ def improve(template: Template) -> None:
     template.edit("template/app/main.py.jinja", "what this service is made of", "all that this service is made of")
     template.edit("template/serving/timeouts.py", "SHUTDOWN_SECONDS = 2.0", "SHUTDOWN_SECONDS = 2.5")
     template.edit("template/AGENTS.md", "# For whoever changes this code", "# For everyone who changes this code")
-    template.edit("template/pyproject.toml.jinja", '"idna==', '"idna<=')
+    template.edit("template/pyproject.toml.jinja", '"idna == ', '"idna <= ')
     (template.path / "template" / "app" / "core" / "improved.py").write_text('"""New in this release."""\n')
     (template.path / "template" / ".editorconfig").unlink()
     template.release("v0.0.2")
@@ -90,7 +90,7 @@ def test_edits_are_kept_and_improvements_arrive(
     assert "all that this service is made of" in main
     assert "backlog = 4096" in project.read("gunicorn.conf.py")
     assert '"httpx2>=2"' in project.read("pyproject.toml")
-    assert '"idna<=' in project.read("pyproject.toml")
+    assert '"idna <= ' in project.read("pyproject.toml")
     assert "- A shop." in project.read("CHANGELOG.md")
     assert "# SHOP_URL=" in project.read(".env.example")
     assert "It sells." in project.read("README.md")
