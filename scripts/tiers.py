@@ -62,11 +62,11 @@ ENGINE = (
 TIERS = (
     Tier("render", 85, 60, programs=("shellcheck",)),
     Tier("vm", 700, 900, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
-    Tier("boot", 390, 330, programs=POSTGRES),
+    Tier("boot", 380, 320, programs=POSTGRES),
     Tier("image", 600, 480, resource="engine", programs=ENGINE),
-    Tier("quality", 180, 150, programs=(*POSTGRES, "bsdtar")),
+    Tier("quality", 200, 165, programs=(*POSTGRES, "bsdtar")),
     Tier("edge", 90, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
-    Tier("update", 210, 110),
+    Tier("update", 215, 110),
 )
 
 

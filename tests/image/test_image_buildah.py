@@ -21,6 +21,7 @@ pytestmark = pytest.mark.xdist_group(MINIMAL.id)
 STARTED_BY = ("Cmd", "Entrypoint", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "WorkingDir")
 
 
+@pytest.mark.nightly
 def test_buildah_makes_the_same_image(engine: Engine, images: Images) -> None:
     """
     As a CI does that has no engine: nothing but processes in a changed root. The health check needs Docker's format.

@@ -15,7 +15,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.projects import Projects
 from tests.support.questions import levels
-from tests.support.service_tests import PLACE, SOURCE, everything, fitting, put_into, with_service_tests
+from tests.support.service_tests import PLACE, SOURCE, everything, fitting, with_service_tests
 from tests.support.stack import Postgres
 from tests.support.variants import Variant, each_value, named, of, variants
 
@@ -36,6 +36,8 @@ UNREAD = (
 )
 #: What its tests look at, beside the dependencies and the options of pytest.
 TESTED = (".env.example", "alembic.ini", "app/", "gunicorn.conf.py", "migrations/", "serving/", "tests/")
+#: Leaves out the rendered test that boots the server: tests/boot does so in every variant.
+SERVED = "--ignore=tests/test_production_server.py"
 #: The serving layer: the service tests that boot a server read this, and neither the example nor the database.
 SERVING = ("gunicorn.conf.py", "serving/")
 
@@ -118,19 +120,9 @@ def test_every_service_test_has_a_project(projects: Projects) -> None:
 
 
 @variants(each_value)
-def test_lint(projects: Projects, variant: Variant) -> None:
+def test_lint(projects: Projects, variant: Variant, workplace: Path) -> None:
     """
-    Style, format and strict types are clean.
-    """
-    if has_twin(projects, variant):
-        return
-    projects.render(variant).sync().run("scripts/lint")
-
-
-@variants(each_value)
-def test_lint_of_service_tests(projects: Projects, variant: Variant, workplace: Path) -> None:
-    """
-    By the rules of the project, the tests that are put into it are as clean.
+    Style, format and strict types are clean, and those of the tests that are put into it by the rules of the project.
     """
     if has_twin(projects, variant):
         return
@@ -138,24 +130,24 @@ def test_lint_of_service_tests(projects: Projects, variant: Variant, workplace: 
 
 
 @variants(each_value)
-def test_suite(projects: Projects, variant: Variant) -> None:
+def test_suite(projects: Projects, variant: Variant, workplace: Path) -> None:
     """
-    Its own tests pass on the embedded database, and warn of nothing.
-    """
-    if is_tested(projects, variant):
-        return
-    projects.render(variant).sync().run("scripts/test", "-q")
-
-
-@variants(each_value)
-def test_service_tests(projects: Projects, variant: Variant, workplace: Path) -> None:
-    """
-    Those of its code that are not rendered pass in it as well.
+    All these tests pass on the embedded database, and warn of nothing.
     """
     if is_tested(projects, variant):
         return
     project = with_service_tests(projects.render(variant).sync(), workplace)
-    project.run("scripts/test", "-q", PLACE, *without(booted(projects, variant)))
+    project.run("scripts/test", "-q", SERVED, *without(booted(projects, variant)))
+
+
+@variants(lambda: [named("default"), named("minimal"), of(example=False)])
+def test_what_is_rendered_needs_nothing_else(projects: Projects, variant: Variant) -> None:
+    """
+    Without the tests that are put into it a service is clean, and its own tests pass: also the one that boots its server.
+    """
+    project = projects.render(variant).sync()
+    project.run("scripts/lint")
+    project.run("scripts/test", "-q")
 
 
 @variants(lambda: [named("default"), of(example=False)])
@@ -166,9 +158,10 @@ def test_suite_on_a_real_database(projects: Projects, postgres: Postgres, workpl
     project = with_service_tests(projects.render(variant).sync(), workplace)
     database = {"DATABASE_URL": postgres.create_database()}
     project.run("make", "migrate", env=database)
-    project.run("scripts/test", "-q", *without(booting(project)), env=database)
+    project.run("scripts/test", "-q", SERVED, *without(booting(project)), env=database)
 
 
+@pytest.mark.nightly
 @pytest.mark.xdist_group("newest")
 def test_newest_versions(projects: Projects, workplace: Path) -> None:
     """
@@ -185,17 +178,14 @@ def test_newest_versions(projects: Projects, workplace: Path) -> None:
 
 
 @variants(lambda: WITHOUT)
-def test_the_example_is_needed_by_nothing(projects: Projects, variant: Variant) -> None:
+def test_the_example_is_needed_by_nothing(projects: Projects, variant: Variant, workplace: Path) -> None:
     """
     A service without it passes everything, with each database and where the application counts requests.
     """
-    project = projects.render(variant).sync()
+    project = with_service_tests(projects.render(variant).sync(), workplace)
     assert not [path for path in project.tree() if re.search(r"\b(items|quotes)\b|_items", path)]
     project.run("scripts/lint")
-    project.run("scripts/test", "-q")
-    put_into(project.path)
-    project.run("scripts/lint")
-    project.run("scripts/test", "-q", PLACE, *without(booting(project)))
+    project.run("scripts/test", "-q", SERVED, *without(booting(project)))
 
 
 @pytest.mark.xdist_group("default")
