@@ -55,7 +55,7 @@ def owned() -> dict[str, tuple[str, ...]]:
 
 def holds(condition: str, variant: Variant) -> bool:
     """
-    Whether it does for a variant, when that is rendered for the first time.
+    Tell whether it does for a variant, when that is rendered for the first time.
     """
     return questions.render(f"{{{{ {condition} }}}}", {**variant.facts, "_copier_operation": "copy"}) == "True"
 
