@@ -35,10 +35,10 @@ class Handler(BaseHTTPRequestHandler):
     """Answer with the rates."""
 
     def do_GET(self) -> None:
-        """Send them as JSON."""
-        self.send_response(200 if self.path == "/latest" else 404)
+        """Send them as JSON; elsewhere something else, or nothing."""
+        self.send_response(404 if self.path.startswith("/missing") else 200)
         self.end_headers()
-        self.wfile.write(b'{"CHF": 0.93}')
+        self.wfile.write(b'{"CHF": 0.93}' if self.path == "/latest" else b'{"CHF": "none"}')
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def test_the_rates_are_fetched(settings: Settings, server: HTTPServer) -> None:
     with TestClient(create_app(replace(settings, rates=RatesSettings(rates_url=url)))) as client:
         answer = client.get("/api/v1/rates")
         assert (answer.status_code, answer.json()) == (200, {"CHF": 0.93})
-    with TestClient(
-        create_app(replace(settings, rates=RatesSettings(rates_url=f"{url}/missing")))
-    ) as client:
-        answer = client.get("/api/v1/rates")
-        assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
+    for place in ("missing", "other"):
+        elsewhere = RatesSettings(rates_url=f"{url}/{place}")
+        with TestClient(create_app(replace(settings, rates=elsewhere))) as client:
+            answer = client.get("/api/v1/rates")
+            assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
 '''
 
 MODEL = '''"""Prices, as they are stored."""
