@@ -64,7 +64,7 @@ TIERS = (
     Tier("vm", 700, 900, resource="machine", programs=(*MACHINE, "caddy", "openssl", "ssh")),
     Tier("boot", 380, 320, programs=POSTGRES),
     Tier("image", 600, 480, resource="engine", programs=ENGINE),
-    Tier("quality", 200, 165, programs=(*POSTGRES, "bsdtar")),
+    Tier("quality", 230, 165, programs=(*POSTGRES, "bsdtar")),
     Tier("edge", 90, 150, processes=4, programs=("caddy", "certbot", "ip", "nginx", "openssl", *MACHINE)),
     Tier("update", 215, 110),
 )
